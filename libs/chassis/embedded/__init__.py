@@ -1,0 +1,1 @@
+"""NATS, PostgreSQL and S3 on one machine: the real servers, started out of their wheels."""

@@ -1,0 +1,30 @@
+"""One owner per folder: a lock that the kernel gives back when its process dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from libs.chassis.embedded import alive
+from libs.core.errors import Misconfigured
+
+
+class Lock:
+    """An exclusive hold on a folder, written into a file with the holder's process id."""
+
+    def __init__(self, path: Path, says: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            holder = alive.read(path)
+            pid = holder.pid if holder else "unknown"
+            raise Misconfigured(says, folder=str(path.parent), pid=pid) from None
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, alive.of(os.getpid()).to_json().encode())
+
+    def release(self) -> None:
+        """Let the next one in."""
+        os.close(self._descriptor)

