@@ -1,0 +1,25 @@
+"""Where blobs lie: every key begins with what it is and whose it is."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def quarantine_key(tenant: str, prompt_id: str, attempt: int, order: int, index: int) -> str:
+    """Return where an output waits for moderation; only moderation and the worker look there."""
+    return f"quarantine/{tenant}/{prompt_id}/{attempt}/{order}-{index}"
+
+
+def output_key(tenant: str, user: str, prompt_id: str, attempt: int, place: str) -> str:
+    """Return where a released output lies (X28); `place` is `<order>-<index>`."""
+    return f"outputs/{tenant}/{user}/{prompt_id}/{attempt}/{place}"
+
+
+def input_key(tenant: str, user: str, sha256: str) -> str:
+    """Return where an uploaded input lies, by its content."""
+    return f"inputs/{tenant}/{user}/{sha256}"
+
+
+def workflow_key(tenant: str, ciphertext: bytes) -> str:
+    """Return where a sealed workflow too large for the bus lies."""
+    return f"workflows/{tenant}/{hashlib.sha256(ciphertext).hexdigest()}"

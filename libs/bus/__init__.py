@@ -1,0 +1,1 @@
+"""The message bus: journal, reactors, feeds, signals, asks, leadership and dead letters."""

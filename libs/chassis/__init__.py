@@ -1,0 +1,1 @@
+"""What every service stands on: wiring, running, health and drain."""

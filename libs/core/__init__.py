@@ -1,0 +1,1 @@
+"""The lowest layer: errors, ids and money, all pure values."""

@@ -1,0 +1,33 @@
+"""The one ask of the house: a worker asks for a lease."""
+
+from __future__ import annotations
+
+from libs.events.base import Wire
+from libs.events.prompt import PromptSubmitted
+from libs.events.run import LeaseGranted
+from libs.events.verdict import PromptValidated
+
+LEASE_SUBJECT = "ask.v1.lease"
+
+
+class LeaseAsk(Wire):
+    """What the worker has to offer. Asked again while it holds a lease, it gets that lease."""
+
+    worker_id: str
+    slot: str
+    backend: str
+    vram_total_mib: int
+    vram_free_mib: int
+    weights: tuple[str, ...] = ()
+    warm: tuple[str, ...] = ()
+
+
+class LeaseAnswer(Wire):
+    """A lease with all that is needed to execute it, or nothing for now."""
+
+    tenant: str = ""
+    lease: LeaseGranted | None = None
+    submitted: PromptSubmitted | None = None
+    validated: PromptValidated | None = None
+    traceparent: str = ""
+    causation_id: str = ""

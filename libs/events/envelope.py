@@ -1,0 +1,119 @@
+"""The envelope: CloudEvents 1.0 structured JSON around every event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar, cast
+
+from pydantic import ValidationError
+
+from libs.core.errors import Poisoned
+from libs.core.jsonvalue import Json, JsonObject
+from libs.events.base import Event, subject_of
+from libs.events.catalogue import class_of
+from libs.events.upcasts import upcast
+
+TYPE_PREFIX = "ai.hanzo.studio."
+SCHEMA_PREFIX = "https://schemas.hanzo.ai/studio/"
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why an event was written: the event before it, the prompt, the trace."""
+
+    causation_id: str = ""
+    correlation_id: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True)
+class Recorded(Generic[E_co]):
+    """An event as it lies on the stream: who, when, after what, and the bytes as received."""
+
+    event: E_co
+    event_id: str
+    seq: int
+    subject: str
+    tenant: str
+    time: datetime
+    source: str
+    causation_id: str
+    correlation_id: str
+    traceparent: str
+    payload: bytes
+
+    def cause(self) -> Cause:
+        """Return the cause that this event is for whatever follows from it."""
+        return Cause(self.event_id, self.correlation_id, self.traceparent)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Render a moment as RFC 3339 UTC with milliseconds (X12)."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + (
+        f"{moment.microsecond // 1000:03d}Z"
+    )
+
+
+def wrap(
+    event: Event, *, event_id: str, tenant: str, source: str, time: datetime, cause: Cause
+) -> bytes:
+    """Return the bytes that go on the bus for `event`."""
+    name = type(event).__name__
+    body: JsonObject = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": source,
+        "type": TYPE_PREFIX + name,
+        "subject": event.subject_id,
+        "time": rfc3339(time),
+        "datacontenttype": "application/json",
+        "dataschema": f"{SCHEMA_PREFIX}{name}/v{event.version}",
+        "tenantid": tenant,
+        "causationid": cause.causation_id,
+        "correlationid": event.correlation_id or cause.correlation_id,
+        "traceparent": cause.traceparent,
+        "data": cast("Json", event.model_dump(mode="json")),
+    }
+    attempt = getattr(event, "attempt", None)
+    if attempt is not None:
+        body["attempt"] = attempt
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def unwrap(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
+    """Read bytes from the bus; raise Poisoned if they are no event that we know."""
+    try:
+        body = json.loads(payload)
+        name = str(body["type"]).removeprefix(TYPE_PREFIX)
+        major = int(str(body["dataschema"]).rpartition("/v")[2])
+        data = upcast(name, major, body["data"])
+        event = class_of(name).model_validate(data)
+        return Recorded(
+            event=event,
+            event_id=body["id"],
+            seq=seq,
+            subject=subject,
+            tenant=body["tenantid"],
+            time=datetime.fromisoformat(body["time"]),
+            source=body["source"],
+            causation_id=body.get("causationid", ""),
+            correlation_id=body.get("correlationid", ""),
+            traceparent=body.get("traceparent", ""),
+            payload=payload,
+        )
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise Poisoned(
+            "bytes on the bus are no event of ours", seq=seq, subject=subject, reason=str(error)
+        ) from error
+
+
+def subject_for(tenant: str, events: Sequence[Event]) -> str:
+    """Return the one subject that all `events` belong to."""
+    subjects = {subject_of(tenant, event) for event in events}
+    if len(subjects) != 1:
+        raise Poisoned("events of one append must share one subject", subjects=sorted(subjects))
+    return subjects.pop()

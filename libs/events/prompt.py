@@ -1,0 +1,58 @@
+"""Events of a prompt's submission, written by the gateway."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from libs.events.base import PromptScoped, Sealed
+
+
+class PromptEvent(PromptScoped):
+    """Owned by the gateway."""
+
+    owner = "gateway"
+    kind = "prompt"
+
+
+class PromptSubmitted(PromptEvent):
+    """Somebody handed in a workflow.
+
+    `workflow` seals `{prompt, extra_data, targets}` as received. `body_mac` is a keyed digest of
+    the body, so that the same id with another body can be told apart without keeping the body.
+    `keyed` says that the caller chose the id and may ask again; without it a submission that
+    was not answered in time is withdrawn.
+    """
+
+    user_id: str
+    account: str
+    tier: str
+    client_id: str = ""
+    dialect: Literal["comfyui", "hip35"]
+    workflow: Sealed
+    body_mac: str
+    keyed: bool
+    front: bool = False
+    priority: float | None = None
+    preview_method: str | None = None
+    source: str = "api"
+
+
+class PromptWithdrawn(PromptEvent):
+    """The caller was told 503: nothing may be delivered or charged any more."""
+
+    reason: str
+
+
+class CancelRequested(PromptEvent):
+    """Somebody wants the prompt to stop, wherever it is."""
+
+    by: str
+
+
+class HistoryRemoved(PromptEvent):
+    """The owner took a finished prompt off the history; the record itself stays."""
+
+    by: str
+
+
+PromptEvents = PromptSubmitted | PromptWithdrawn | CancelRequested | HistoryRemoved

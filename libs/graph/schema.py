@@ -1,0 +1,107 @@
+"""What a node type looks like from outside: the one description every dialect is printed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from libs.core.jsonvalue import Json
+
+ANY: Final = "*"
+COMBO: Final = "COMBO"
+WIDGET_TYPES: Final = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", COMBO})
+
+
+class Missing(Enum):
+    """The absence of a default, which is not the same as a default of null."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """One input of a node type.
+
+    `type` is a socket type (`MODEL`, `"IMAGE,MASK"`, `*`) or a widget type (`INT`, `COMBO` ...).
+    A COMBO has either fixed `options` or `choices`, the name of a list that is only known where
+    the files are: a folder of weights (`checkpoints`, `loras` ...) or `input` for uploads.
+    `socket` forces a wire where the type would give a widget.
+    """
+
+    name: str
+    type: str
+    required: bool = True
+    default: Json | Missing = MISSING
+    options: tuple[str, ...] | None = None
+    choices: str | None = None
+    min: float | int | None = None
+    max: float | int | None = None
+    step: float | int | None = None
+    round: float | None = None
+    multiline: bool = False
+    socket: bool = False
+    lazy: bool = False
+    control_after_generate: bool = False
+    image_upload: bool = False
+    label_on: str | None = None
+    label_off: str | None = None
+    tooltip: str = ""
+    advanced: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec:
+    """One output of a node type; names are unique within the node type."""
+
+    name: str
+    type: str
+    is_list: bool = False
+    tooltip: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSchema:
+    """A node type as the editor, the validator and the documents see it.
+
+    `hidden` maps the names of inputs that the executor fills in itself to what they receive:
+    PROMPT, EXTRA_PNGINFO, UNIQUE_ID, DYNPROMPT.
+    """
+
+    type: str
+    display_name: str
+    category: str
+    function: str
+    description: str = ""
+    inputs: tuple[InputSpec, ...] = ()
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[OutputSpec, ...] = ()
+    output_node: bool = False
+    is_input_list: bool = False
+    accepts_any_input: bool = False
+    validates: frozenset[str] = frozenset()
+    search_aliases: tuple[str, ...] = ()
+    deprecated: bool = False
+    experimental: bool = False
+
+    def input(self, name: str) -> InputSpec | None:
+        """Return the declared input of that name, if there is one."""
+        return next((spec for spec in self.inputs if spec.name == name), None)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All node types, and the lists that COMBO inputs with `choices` draw from."""
+
+    types: Mapping[str, NodeSchema]
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def options_of(self, spec: InputSpec) -> tuple[str, ...]:
+        """Return what a COMBO input offers right now."""
+        if spec.choices is not None:
+            return self.choices.get(spec.choices, ())
+        return spec.options or ()

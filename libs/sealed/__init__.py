@@ -1,0 +1,1 @@
+"""Encryption of everything that names a person, under a key per tenant and user."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: the archive, the read models and their migrations."""

@@ -1,0 +1,1 @@
+"""Model files: where they lie, and which there are."""
