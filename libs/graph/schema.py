@@ -44,6 +44,8 @@ class InputSpec:
     step: float | int | None = None
     round: float | None = None
     multiline: bool = False
+    dynamic_prompts: bool = False
+    display: str | None = None
     socket: bool = False
     lazy: bool = False
     control_after_generate: bool = False
