@@ -1,0 +1,1 @@
+"""Node types: declared once as typed functions, printed in every dialect, run by any engine."""

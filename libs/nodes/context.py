@@ -1,0 +1,112 @@
+"""What a node may use of the world while it executes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from libs.core.errors import StudioError
+from libs.core.jsonvalue import JsonObject
+from libs.nodes.sockets import Clip, Image, Latent, Mask, Model, UpscaleModel, Vae
+
+Folder: TypeAlias = Literal["output", "temp"]
+
+
+class Interrupted(StudioError):
+    """The run was cancelled; raised out of a step and not to be caught by a node."""
+
+    code = "interrupted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFile:
+    """A file that a node wants kept; the context gives it its name."""
+
+    data: bytes
+    extension: str
+    mime: str
+    filename_prefix: str
+    folder: Folder = "output"
+    width: int = 0
+    height: int = 0
+    batch_number: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedFile:
+    """The name under which a file was kept, as clients see it."""
+
+    filename: str
+    subfolder: str
+    type: Folder
+
+    def as_json(self) -> JsonObject:
+        """Return it as it stands in a node's `ui`."""
+        return {"filename": self.filename, "subfolder": self.subfolder, "type": self.type}
+
+
+class Loader(Protocol):
+    """Makes values out of files and numbers; weights in use are shared and bounded."""
+
+    def checkpoint(self, path: Path) -> tuple[Model, Clip, Vae]:
+        """Return the three parts of a checkpoint file."""
+
+    def vae(self, path: Path) -> Vae:
+        """Return the VAE in a file of its own."""
+
+    def upscale_model(self, path: Path) -> UpscaleModel:
+        """Return the network in a file."""
+
+    def picture(self, data: bytes) -> tuple[Image, Mask]:
+        """Return the pictures in an image file, and the mask in its alpha channel."""
+
+    def blank_image(self, *, width: int, height: int, count: int, color: int) -> Image:
+        """Return pictures of one colour, given as 0xRRGGBB."""
+
+    def blank_latent(self, *, width: int, height: int, count: int) -> Latent:
+        """Return empty latents for pictures of that size in pixels."""
+
+
+class Context(Protocol):
+    """The world of one execution, seen from one node.
+
+    `prompt` is the graph in ComfyUI's flat form, `extra_pnginfo` what the client wants inside
+    its pictures, and `hip_workflow` the document of a client that speaks HIP-35.
+    """
+
+    @property
+    def node_id(self) -> str:
+        """The node that is executing."""
+
+    @property
+    def prompt(self) -> JsonObject:
+        """The graph in ComfyUI's flat form."""
+
+    @property
+    def extra_pnginfo(self) -> JsonObject:
+        """What the client wants inside its pictures, by chunk name."""
+
+    @property
+    def hip_workflow(self) -> JsonObject | None:
+        """The workflow as a HIP-35 client sent it."""
+
+    @property
+    def loader(self) -> Loader:
+        """The process-wide source of models and fresh values."""
+
+    def step(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:
+        """Report that `value` of `total` steps are done; raise Interrupted if cancelled.
+
+        `preview` draws a JPEG of the present state, and is only called if wanted.
+        """
+
+    def weights(self, folder: str, name: str) -> Path:
+        """Return where the weights file lies; raise NotFound if it does not exist."""
+
+    def read_input(self, name: str) -> bytes:
+        """Return an uploaded file; `name [output]` and `name [temp]` read those folders."""
+
+    def save(self, file: OutputFile) -> SavedFile:
+        """Keep a file under the next free name; raise Refused if the prefix escapes."""

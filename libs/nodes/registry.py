@@ -1,0 +1,41 @@
+"""All node types: the explicit list of families, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+from libs.graph.schema import NodeSchema
+from libs.nodes.declare import NodeType
+
+FAMILIES = (
+    "libs.nodes.loading",
+    "libs.nodes.text",
+    "libs.nodes.latents",
+    "libs.nodes.sampling",
+    "libs.nodes.images",
+    "libs.nodes.upscaling",
+)
+
+
+@cache
+def load() -> Mapping[str, NodeType[..., Any]]:
+    """Return every node type by its name, in the order of the families."""
+    types: dict[str, NodeType[..., Any]] = {}
+    for family in FAMILIES:
+        for member in vars(import_module(family)).values():
+            if not isinstance(member, NodeType):
+                continue
+            name = member.schema.type
+            if types.setdefault(name, member) is not member:
+                raise TypeError(f"two functions declare the node type {name}")
+    return MappingProxyType(types)
+
+
+@cache
+def schemas() -> Mapping[str, NodeSchema]:
+    """Return every node type's schema by its name."""
+    return MappingProxyType({name: found.schema for name, found in load().items()})

@@ -1,0 +1,190 @@
+"""What runs along the wires: the values that nodes hand to each other, seen from the nodes.
+
+Nodes call methods on these and never look inside, so the same node runs on any engine that
+brings such values, and a test passes fakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE_PIXELS_MAX = 16384
+BATCH_MAX = 4096
+SEED_MAX = 2**64 - 1
+STEPS_MAX = 10_000
+
+SamplerName = Literal[
+    "euler",
+    "euler_ancestral",
+    "heun",
+    "dpm_2",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "lcm",
+    "ddim",
+]
+SchedulerName = Literal[
+    "simple",
+    "sgm_uniform",
+    "karras",
+    "exponential",
+    "ddim_uniform",
+    "beta",
+    "normal",
+]
+LatentScaling = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
+ImageScaling = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
+Crop = Literal["disabled", "center"]
+
+Preview: TypeAlias = Callable[[], bytes]
+Pixels: TypeAlias = NDArray[np.uint8]
+
+
+class OnStep(Protocol):
+    """Hears of each step; a preview is only drawn if somebody asks for it."""
+
+    def __call__(self, value: int, total: int, preview: Preview | None = None) -> None:
+        """Report that `value` of `total` steps are done."""
+
+
+class Image(Protocol):
+    """A batch of pictures: RGB, float32, 0 to 1."""
+
+    @property
+    def count(self) -> int:
+        """How many pictures."""
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+
+    def frames(self) -> Sequence[Pixels]:
+        """Return each picture as bytes [height, width, 3], cut off and not rounded."""
+
+    def scaled(self, method: ImageScaling, width: int, height: int, crop: Crop) -> Image:
+        """Return the pictures at another size; a side of 0 keeps the proportions."""
+
+    def inverted(self) -> Image:
+        """Return the negatives."""
+
+
+class Mask(Protocol):
+    """A batch of single-channel masks, float32, 0 to 1."""
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+
+
+class Latent(Protocol):
+    """A batch of pictures in a model's own space, unscaled between nodes."""
+
+    @property
+    def count(self) -> int:
+        """How many pictures."""
+
+    def scaled(self, method: LatentScaling, width: int, height: int, crop: Crop) -> Latent:
+        """Return it at another size in pixels; a side of 0 keeps the proportions."""
+
+    def masked(self, mask: Mask) -> Latent:
+        """Return it with the part to repaint marked."""
+
+    def to_bytes(self, metadata: Mapping[str, str]) -> bytes:
+        """Return it as a safetensors file."""
+
+
+class Conditioning(Protocol):
+    """Encoded texts, each with the area and the span of steps where it counts."""
+
+    def combined(self, other: Conditioning) -> Conditioning:
+        """Return both side by side."""
+
+    def joined(self, other: Conditioning) -> Conditioning:
+        """Return each text with the other's first text behind it."""
+
+    def averaged(self, other: Conditioning, weight: float) -> Conditioning:
+        """Return each text blended with the other's first, `weight` of its own."""
+
+    def within(self, *, width: int, height: int, x: int, y: int, strength: float) -> Conditioning:
+        """Return it bound to a rectangle, in pixels."""
+
+    def during(self, start: float, end: float) -> Conditioning:
+        """Return it bound to a part of the steps, 0 to 1."""
+
+
+class Model(Protocol):
+    """A diffusion model."""
+
+    def sample(
+        self,
+        latent: Latent,
+        *,
+        positive: Conditioning,
+        negative: Conditioning,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler: SamplerName,
+        scheduler: SchedulerName,
+        denoise: float = 1.0,
+        add_noise: bool = True,
+        first_step: int = 0,
+        last_step: int = STEPS_MAX,
+        keep_noise: bool = False,
+        on_step: OnStep,
+    ) -> Latent:
+        """Denoise towards the positive and away from the negative."""
+
+
+class Clip(Protocol):
+    """A text encoder with its tokenizer."""
+
+    def encode(self, text: str) -> Conditioning:
+        """Encode a text, weights and all."""
+
+    def stopping_at(self, layer: int) -> Clip:
+        """Return an encoder that stops `layer` (negative) from the end."""
+
+
+class Vae(Protocol):
+    """The way between pictures and a model's own space."""
+
+    def decode(self, latent: Latent) -> Image:
+        """Turn latents into pictures."""
+
+    def encode(self, image: Image) -> Latent:
+        """Turn pictures into latents."""
+
+    def encode_around(self, image: Image, mask: Mask, grow_pixels: int) -> Latent:
+        """Turn pictures into latents with the masked part left grey and marked to repaint."""
+
+
+class UpscaleModel(Protocol):
+    """A network that makes pictures larger."""
+
+    def upscale(self, image: Image, on_step: OnStep) -> Image:
+        """Return the pictures at the network's own factor."""
+
+
+SOCKET_NAMES: Mapping[object, str] = {
+    Model: "MODEL",
+    Clip: "CLIP",
+    Vae: "VAE",
+    Conditioning: "CONDITIONING",
+    Latent: "LATENT",
+    Image: "IMAGE",
+    Mask: "MASK",
+    UpscaleModel: "UPSCALE_MODEL",
+}
