@@ -1,0 +1,113 @@
+"""Moderation's hands: hear of a valid prompt and of each finished output node."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from libs.artifacts.base import Artifacts
+from libs.artifacts.keys import output_key
+from libs.core.errors import Poisoned
+from libs.decider import Folds, Journal, transact
+from libs.events.base import subject
+from libs.events.envelope import Recorded
+from libs.events.execution import NodeFinished, Output
+from libs.events.prompt import PromptSubmitted
+from libs.events.verdict import PromptValidated
+from libs.sealed.base import Vault
+from services.moderation.classifiers import PictureClassifier
+from services.moderation.domain import policy
+from services.moderation.domain.policy import JudgeOutput, JudgeText, Moderated, category_of
+from services.moderation.domain.text import Blocklist, texts_of
+
+SUBMISSIONS_REMEMBERED_MAX = 10_000
+
+
+@dataclass(frozen=True)
+class Moderation:
+    """Every dependency is a field; every reaction is a method."""
+
+    journal: Journal
+    artifacts: Artifacts
+    vault: Vault
+    classifier: PictureClassifier
+    blocklist: Blocklist
+    thresholds: Mapping[str, float]
+    folds: Folds[Moderated] = field(default_factory=Folds)
+    users: OrderedDict[str, str] = field(default_factory=OrderedDict)
+
+    async def on_prompt_validated(self, recorded: Recorded[PromptValidated]) -> None:
+        """Hold the words of the graph against the blocklist."""
+        prompt_id = recorded.event.prompt_id
+        submitted = await self._submission(recorded.tenant, prompt_id)
+        workflow = await self.vault.open(recorded.tenant, submitted.workflow)
+        graph = workflow.get("prompt") if isinstance(workflow, dict) else None
+        found = (self.blocklist.category_of(text) for text in texts_of(graph))
+        await transact(
+            self.journal,
+            policy,
+            subject(recorded.tenant, "clearance", prompt_id),
+            JudgeText(
+                prompt_id=prompt_id,
+                category=next((category for category in found if category), None),
+                policy=self.blocklist.policy,
+            ),
+            recorded.cause(),
+            folds=self.folds,
+        )
+
+    async def on_node_finished(self, recorded: Recorded[NodeFinished]) -> None:
+        """Look at every output of the node; what may be seen moves out of quarantine."""
+        for output in recorded.event.outputs:
+            await self._judge(recorded, output)
+
+    async def _judge(self, recorded: Recorded[NodeFinished], output: Output) -> None:
+        event = recorded.event
+        user = await self._user_of(recorded.tenant, event.prompt_id)
+        picture = output.mime.startswith("image/")
+        data = await self.artifacts.get(output.artifact) if picture else b""
+        released = output_key(
+            recorded.tenant,
+            user,
+            event.prompt_id,
+            event.attempt,
+            output.artifact.rpartition("/")[2],
+        )
+        command = JudgeOutput(
+            prompt_id=event.prompt_id,
+            attempt=event.attempt,
+            node_id=event.node_id,
+            index=output.index,
+            artifact=released,
+            sha256=output.sha256,
+            picture=picture,
+            scores=await self.classifier.scores(data) if picture else {},
+            thresholds=self.thresholds,
+            classifier=self.classifier.name if picture else "",
+        )
+        if category_of(command) is None:
+            # The copy comes first, so that what is said to be released can be served.
+            await self.artifacts.copy(output.artifact, released)
+        await transact(
+            self.journal,
+            policy,
+            subject(recorded.tenant, "release", event.prompt_id),
+            command,
+            recorded.cause(),
+            folds=self.folds,
+        )
+
+    async def _user_of(self, tenant: str, prompt_id: str) -> str:
+        known = self.users.get(prompt_id)
+        return known or (await self._submission(tenant, prompt_id)).user_id
+
+    async def _submission(self, tenant: str, prompt_id: str) -> PromptSubmitted:
+        loaded = await self.journal.load(subject(tenant, "prompt", prompt_id))
+        for recorded in loaded.events:
+            if isinstance(recorded.event, PromptSubmitted):
+                self.users[prompt_id] = recorded.event.user_id
+                while len(self.users) > SUBMISSIONS_REMEMBERED_MAX:
+                    self.users.popitem(last=False)
+                return recorded.event
+        raise Poisoned("news of a prompt that was never submitted", prompt_id=prompt_id)
