@@ -52,8 +52,9 @@ class Child:
 
     def __init__(self, command: Command) -> None:
         self._command = command
-        keep_bounded(command.log)
-        self.log_offset = command.log.stat().st_size if command.log.exists() else 0
+        self._log_offset = 0
+        self.keep_log_bounded()
+        self._log_offset = command.log.stat().st_size if command.log.exists() else 0
         end_leftover(command)
         self._process = self._start()
         write_private(_note(command), alive.of(self._process.pid).to_json())
@@ -68,10 +69,18 @@ class Child:
         """None while it runs; negative when a signal ended it."""
         return self._process.poll()
 
+    def keep_log_bounded(self) -> None:
+        """Set an overfull log aside; the server goes on writing to the emptied file."""
+        log = self._command.log
+        if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(log, log.with_suffix(".old.log"))
+            os.truncate(log, 0)
+            self._log_offset = 0
+
     def last_lines(self) -> list[str]:
         """Give the end of what this process wrote."""
         with self._command.log.open("rb") as log:
-            log.seek(self.log_offset)
+            log.seek(self._log_offset)
             return log.read().decode(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
 
     async def ended(self, seconds: float) -> bool:
@@ -110,13 +119,6 @@ class Child:
                 stderr=log,
                 start_new_session=True,
             )
-
-
-def keep_bounded(log: Path) -> None:
-    """Keep one older log beside a full one; the server goes on writing to the same file."""
-    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
-        shutil.copyfile(log, log.with_suffix(".old.log"))
-        os.truncate(log, 0)
 
 
 def end_leftover(command: Command) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 import sys
 from collections.abc import Iterator
 
@@ -24,12 +25,21 @@ CLONE_NEWUSER = 0x10000000
 def main(arguments: list[str]) -> None:
     """Change who we are, tie our life to the parent's, and become the program."""
     parent, orphan_signal, identity, folder, *program = arguments
-    if identity != "self" and os.geteuid() == 0 and sys.platform == "linux":
+    if identity != "self" and sys.platform == "linux" and not _is_an_ordinary_user():
         _be_nobody(folder, allow_namespace=identity == "nobody")
     # A change of identity clears the parent-death signal, so it is set after that.
     if sys.platform == "linux":
         _die_with(int(parent), int(orphan_signal))
     os.execv(program[0], program)
+
+
+def _is_an_ordinary_user() -> bool:
+    """Say whether PostgreSQL takes us as we are: not root, and known by name."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return os.geteuid() != 0
 
 
 def _die_with(parent: int, orphan_signal: int) -> None:
@@ -39,13 +49,16 @@ def _die_with(parent: int, orphan_signal: int) -> None:
 
 
 def _be_nobody(folder: str, allow_namespace: bool) -> None:
-    """Stop being root, as PostgreSQL demands, without a user account and without chmod."""
+    """Stop being root or a number without a name, without a new account and without chmod.
+
+    Where namespaces are refused, a number without a name stays one: the program says so.
+    """
     if allow_namespace and _namespace_is_allowed():
         _own(folder, os.getuid())
         _enter_namespace()
-        return
-    _own(folder, NOBODY)
-    _drop_to_nobody()
+    elif os.geteuid() == 0:
+        _own(folder, NOBODY)
+        _drop_to_nobody()
 
 
 def _namespace_is_allowed() -> bool:

@@ -43,6 +43,8 @@ async def start_nats(
             prepare=partial(_prepare, home, folder),
             answers=partial(_answers, folder),
             instead="NATS_URL",
+            # Every write is on disk before it is acknowledged, so force does no harm.
+            stop_seconds=1,
         )
     )
     await server.start({"client": port, "monitoring": monitoring_port})

@@ -16,7 +16,6 @@ from libs.core.errors import Misconfigured, Unavailable
 
 START_SECONDS = 30
 START_ATTEMPTS_MAX = 5
-STOP_SECONDS = 3
 ANSWER_SECONDS = 5
 ASK_AGAIN_SECONDS = 0.02
 
@@ -36,6 +35,7 @@ class Recipe:
     prepare: Callable[[Ports], Awaitable[Command]]
     answers: Callable[[Ports], Awaitable[str]]
     instead: str
+    stop_seconds: float = 3.5
     with_companion: Collection[str] = field(default_factory=frozenset)
 
 
@@ -44,7 +44,8 @@ class Server:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._lock = Lock(recipe.folder / "lock", f"another process runs {recipe.name} here")
+        refusal = f"another process runs {recipe.name} on this folder; stop it first"
+        self._lock = Lock(recipe.folder / "lock", refusal, recipe.folder)
         self._ports: Ports = {}
         self._child: Child | None = None
 
@@ -66,7 +67,21 @@ class Server:
     @property
     def has_ended(self) -> bool:
         """Say whether the process is gone without having been stopped."""
-        return self._child is not None and self._child.exit_code is not None
+        return self.exit_code is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative when a signal ended it."""
+        return self._child.exit_code if self._child else None
+
+    def last_lines(self) -> list[str]:
+        """Give the end of its log."""
+        return self._child.last_lines() if self._child else []
+
+    def keep_log_bounded(self) -> None:
+        """Set an overfull log aside."""
+        if self._child is not None:
+            self._child.keep_log_bounded()
 
     async def start(self, wished: Ports) -> None:
         """Start on these ports where they are free, on free ones otherwise."""
@@ -94,13 +109,13 @@ class Server:
         try:
             await self._wait_for_an_answer(self._child, command)
         except BaseException:
-            await self._child.stop(STOP_SECONDS)
+            await self._child.stop(self._recipe.stop_seconds)
             raise
 
     async def stop(self) -> None:
         """End it, at the latest by force, and let go of its folder."""
         if self._child is not None:
-            await self._child.stop(STOP_SECONDS)
+            await self._child.stop(self._recipe.stop_seconds)
             self._child = None
         self._lock.release()
 

