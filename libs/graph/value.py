@@ -20,6 +20,13 @@ class Link:
 
 
 @dataclass(frozen=True)
+class BrokenLink(Link):
+    """A list where a wire was meant, but not `[node_id, slot]`; kept to be named and echoed."""
+
+    received: Json = None
+
+
+@dataclass(frozen=True)
 class Node:
     """The use of a node type in a graph; `inputs` hold literals and links."""
 

@@ -1,0 +1,115 @@
+"""How large the pictures and latents of a graph become, as far as its literals tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from libs.graph.effective import number
+from libs.graph.schema import Catalogue, NodeSchema
+from libs.graph.sockets import types_of
+from libs.graph.value import Graph, Node
+from libs.graph.walk import sources_of
+
+PIXEL_TYPES: Final = frozenset({"LATENT", "IMAGE", "MASK", "VIDEO"})
+SIDE_UNKNOWN_PIXELS: Final = 1024
+MODEL_UPSCALE: Final = 4
+FRAME_NAMES: Final = ("length", "video_frames", "num_frames", "frames")
+PAD_NAMES: Final = ("left", "right", "top", "bottom")
+JOINING_TYPES: Final = frozenset({"LatentBatch", "ImageBatch"})
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Width and height in pixels, pictures in the batch, frames per picture.
+
+    `exact` is false where a picture comes from outside and its size is only assumed.
+    """
+
+    width: int = SIDE_UNKNOWN_PIXELS
+    height: int = SIDE_UNKNOWN_PIXELS
+    batch: int = 1
+    frames: int = 1
+    exact: bool = False
+
+    @property
+    def megapixels(self) -> float:
+        """Return the size of everything together, in millions of pixels."""
+        return self.width * self.height * self.batch * self.frames / 1e6
+
+
+def extents(graph: Graph, catalogue: Catalogue, order: Sequence[str]) -> dict[str, Extent]:
+    """Return the extent of every node that makes or takes pixels; `order` is a plan's order."""
+    known: dict[str, Extent] = {}
+    for node_id in order:
+        node = graph.nodes[node_id]
+        schema = catalogue.types.get(node.type)
+        if schema is None:
+            continue
+        incoming = [known[s] for s in sources_of(node, graph, catalogue) if s in known]
+        if incoming or makes_pixels(schema):
+            known[node_id] = _Reader(graph, node, schema).extent(incoming)
+    return known
+
+
+def makes_pixels(schema: NodeSchema) -> bool:
+    """Say whether a node type puts out pictures, latents, masks or video."""
+    return any(not PIXEL_TYPES.isdisjoint(types_of(output.type)) for output in schema.outputs)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    graph: Graph
+    node: Node
+    schema: NodeSchema
+
+    def extent(self, incoming: Sequence[Extent]) -> Extent:
+        base = max(incoming, key=lambda extent: extent.width * extent.height, default=None)
+        found = base or Extent()
+        if not makes_pixels(self.schema):
+            return found  # Sizes written on such a node steer words, not pixels.
+        found = self._resized(found, generated=base is None)
+        found = self._scaled(found)
+        return self._multiplied(found, incoming)
+
+    def _resized(self, extent: Extent, *, generated: bool) -> Extent:
+        width, height = self._integer("width"), self._integer("height")
+        if width and height:
+            return replace(extent, width=width, height=height, exact=True)
+        if width and not generated:
+            return replace(extent, width=width, height=extent.height * width // extent.width or 1)
+        if height and not generated:
+            return replace(extent, width=extent.width * height // extent.height or 1, height=height)
+        return extent
+
+    def _scaled(self, extent: Extent) -> Extent:
+        factor = self._number("scale_by") or 1.0
+        if any(spec.type == "UPSCALE_MODEL" for spec in self.schema.inputs):
+            factor *= MODEL_UPSCALE
+        megapixels = self._number("megapixels")
+        if megapixels:
+            factor *= math.sqrt(megapixels * 2**20 / (extent.width * extent.height))
+        width, height = extent.width * factor, extent.height * factor
+        if all(self._integer(name) is not None for name in PAD_NAMES):
+            left, right, top, bottom = (self._integer(name) or 0 for name in PAD_NAMES)
+            width, height = width + left + right, height + top + bottom
+        return replace(extent, width=max(1, round(width)), height=max(1, round(height)))
+
+    def _multiplied(self, extent: Extent, incoming: Sequence[Extent]) -> Extent:
+        batch = max((other.batch for other in incoming), default=1)
+        if self.node.type in JOINING_TYPES:
+            batch = sum(other.batch for other in incoming)
+        batch = (self._integer("batch_size") or batch) * (self._integer("amount") or 1)
+        frames = max((other.frames for other in incoming), default=1)
+        named = [self._integer(name) for name in FRAME_NAMES]
+        frames = next((count for count in named if count), frames)
+        return replace(extent, batch=max(1, batch), frames=max(1, frames))
+
+    def _number(self, name: str) -> float | None:
+        return number(self.graph, self.node, self.schema, name)
+
+    def _integer(self, name: str) -> int | None:
+        found = self._number(name)
+        return None if found is None else int(found)

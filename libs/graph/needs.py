@@ -1,0 +1,108 @@
+"""Which weights and uploads a graph names, and how much memory its weights ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from libs.graph.effective import effective_inputs
+from libs.graph.schema import Catalogue
+from libs.graph.uploads import FILE_KINDS
+from libs.graph.value import Graph
+from libs.graph.walk import needed
+
+MIB_PER_GIB: Final = 1024
+UNKNOWN_WEIGHTS_MIB: Final = 1024
+
+# HIP-35's own estimates, first match wins. A pattern with a slash looks at the folder too.
+VRAM_MIB: Final[tuple[tuple[str, int], ...]] = (
+    ("*t5xxl*fp8*", 5 * MIB_PER_GIB),
+    ("*t5xxl*", 10 * MIB_PER_GIB),
+    ("*t5-xxl*fp8*", 5 * MIB_PER_GIB),
+    ("*t5-xxl*", 10 * MIB_PER_GIB),
+    ("loras/*", 200),
+    ("controlnet/*", 1536),
+    ("*control*net*", 1536),
+    ("control_*", 1536),
+    ("*lora*", 200),
+    ("vae/*", 320),
+    ("*sdxl*vae*", 320),
+    ("*sd*xl*refiner*", 6656),
+    ("*sdxl*", 6656),
+    ("*sd_xl*", 6656),
+    ("*flux*dev*fp8*", 6 * MIB_PER_GIB),
+    ("*flux*dev*", 12 * MIB_PER_GIB),
+)
+
+
+@dataclass(frozen=True, order=True)
+class WeightsNeed:
+    """A file of weights, by the folder that a node type offers it from and its name there."""
+
+    folder: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Return `folder/name`, the spelling that sizes and estimates use."""
+        return f"{self.folder}/{self.name}"
+
+
+def needs(
+    graph: Graph, catalogue: Catalogue, outputs: Sequence[str] | None = None
+) -> tuple[WeightsNeed, ...]:
+    """Return the weights that the needed nodes name, each once, in the order of need."""
+    named = _named(graph, catalogue, outputs)
+    found = (WeightsNeed(choices, name) for choices, name in named if choices not in FILE_KINDS)
+    return tuple(dict.fromkeys(found))
+
+
+def inputs_named(
+    graph: Graph, catalogue: Catalogue, outputs: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Return the uploaded files that the needed nodes name, as the client wrote them."""
+    named = _named(graph, catalogue, outputs)
+    return tuple(dict.fromkeys(name for choices, name in named if choices == "input"))
+
+
+def estimate_vram_mib(names: Sequence[str], sizes: Mapping[str, int]) -> int:
+    """Return the sum of what each file asks for, in MiB.
+
+    The documented estimate of a well-known file is a floor: a file that is larger than its
+    estimate would not fit into it. Files without an estimate count with their size.
+    """
+    return sum(_vram_mib(name, sizes.get(name)) for name in names)
+
+
+def _vram_mib(name: str, size_mib: int | None) -> int:
+    estimate = documented_vram_mib(name)
+    if estimate is None:
+        return UNKNOWN_WEIGHTS_MIB if size_mib is None else size_mib
+    return max(estimate, size_mib or 0)
+
+
+def documented_vram_mib(name: str) -> int | None:
+    """Return the documented estimate of a file, given as `folder/name` or as a bare name."""
+    whole = name.lower()
+    bare = whole.rpartition("/")[2]
+    for pattern, mib in VRAM_MIB:
+        if fnmatchcase(whole if "/" in pattern else bare, pattern):
+            return mib
+    return None
+
+
+def _named(
+    graph: Graph, catalogue: Catalogue, outputs: Sequence[str] | None
+) -> Iterator[tuple[str, str]]:
+    for node_id in needed(graph, catalogue, outputs):
+        node = graph.nodes[node_id]
+        schema = catalogue.types.get(node.type)
+        if schema is None:
+            continue
+        inputs = effective_inputs(node, schema)
+        for spec in schema.inputs:
+            value = inputs.get(spec.name)
+            if spec.choices is not None and isinstance(value, str):
+                yield spec.choices, value

@@ -1,0 +1,1 @@
+"""The validator: hears submissions and writes a verdict."""

@@ -1,0 +1,1 @@
+"""The rules by which a submission is accepted or rejected, all pure."""

@@ -1,0 +1,82 @@
+"""From a submission to a verdict: what will be executed, or why nothing will."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.core.jsonvalue import Json, JsonObject
+from libs.graph.check import Checked, check
+from libs.graph.cost import Work, work
+from libs.graph.limits import exceeded, require_within, tier_refusal
+from libs.graph.needs import WeightsNeed, estimate_vram_mib, needs
+from libs.graph.parse import parse
+from libs.graph.refusal import GraphRefused
+from libs.graph.schema import Catalogue
+from libs.graph.tiers import DEFAULT_FAMILIES, ModelFamilies, Tier
+from libs.graph.value import Graph
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The graph as it will be executed; `node_errors` tells of the outputs that will not."""
+
+    graph: Graph
+    outputs: tuple[str, ...]
+    node_errors: JsonObject
+    needs: tuple[WeightsNeed, ...]
+    vram_mib: int
+    work: Work
+
+
+@dataclass(frozen=True)
+class RefusedPrompt:
+    """Nothing will be executed: 400 for a wrong graph, 403 for what the tier does not allow."""
+
+    status: int
+    error: JsonObject
+    node_errors: JsonObject
+
+    @property
+    def code(self) -> str:
+        """Return the one word for the reason: the type of the error."""
+        return str(self.error["type"])
+
+
+def verdict(
+    prompt: Json,
+    catalogue: Catalogue,
+    tier: Tier,
+    targets: Sequence[str] | None = None,
+    *,
+    known_files: Container[str],
+    weight_sizes: Mapping[str, int],
+    families: ModelFamilies = DEFAULT_FAMILIES,
+) -> Accepted | RefusedPrompt:
+    """Judge a submission; the same one gets the same verdict.
+
+    `known_files` holds the caller's uploads as `libs.graph.uploads.upload_key` spells them,
+    `weight_sizes` the MiB of files by `folder/name`, `families` the files of each model family.
+    """
+    try:
+        graph = parse(prompt)
+        require_within(graph, catalogue)
+        checked = check(graph, catalogue, targets, uploads=known_files)
+        limits = exceeded(checked.graph, catalogue, tier, families, checked.outputs)
+        if limits:
+            raise tier_refusal(limits)
+    except GraphRefused as refusal:
+        return RefusedPrompt(refusal.status, refusal.error, refusal.node_errors)
+    return _accepted(checked, catalogue, weight_sizes)
+
+
+def _accepted(checked: Checked, catalogue: Catalogue, weight_sizes: Mapping[str, int]) -> Accepted:
+    named = needs(checked.graph, catalogue, checked.outputs)
+    return Accepted(
+        graph=checked.graph,
+        outputs=checked.outputs,
+        node_errors=checked.node_errors,
+        needs=named,
+        vram_mib=estimate_vram_mib([need.path for need in named], weight_sizes),
+        work=work(checked.graph, catalogue, checked.outputs),
+    )
