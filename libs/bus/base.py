@@ -97,7 +97,8 @@ class Bus(Protocol):
         """Yield everything from `start_seq` on, in order and without a gap, for ever.
 
         Nothing is acked; the reader keeps its own place. Without filters a gap in sequence that
-        the stream cannot explain raises. An empty batch is yielded about once a second so that
+        the stream cannot explain raises. Bytes that are no event of ours come as `Unreadable`
+        (`envelope.read`), never as an error. An empty batch is yielded about once a second so that
         a reader can tell silence from a dead connection.
         """
         ...

@@ -63,6 +63,19 @@ class PromptScoped(Event):
         return self.prompt_id
 
 
+class Unreadable(Event):
+    """Stands for bytes on the stream that are no event we know, in readers that must skip none.
+
+    It is never written; `name` is the wire name that the bytes claim, if they claim one.
+    """
+
+    owner = ""
+    kind = ""
+
+    name: str = ""
+    reason: str
+
+
 def subject_of(tenant: str, event: Event) -> str:
     """Return the subject that `event` is written to."""
     return f"{SUBJECT_PREFIX}.{tenant}.{event.kind}.{event.subject_id}"

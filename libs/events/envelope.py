@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from libs.core.errors import Poisoned
 from libs.core.jsonvalue import Json, JsonObject
-from libs.events.base import Event, subject_of
+from libs.events.base import Event, Unreadable, subject_of
 from libs.events.catalogue import class_of
 from libs.events.upcasts import upcast
 
 TYPE_PREFIX = "ai.hanzo.studio."
 SCHEMA_PREFIX = "https://schemas.hanzo.ai/studio/"
+TENANT_TOKEN = 2
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
@@ -109,6 +110,42 @@ def unwrap(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
         raise Poisoned(
             "bytes on the bus are no event of ours", seq=seq, subject=subject, reason=str(error)
         ) from error
+
+
+def read(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
+    """Read bytes for a reader that must see everything: what is no event comes as Unreadable."""
+    try:
+        return unwrap(payload, seq=seq, subject=subject)
+    except Poisoned as error:
+        return _unreadable(payload, seq, subject, str(error.facts.get("reason", error)))
+
+
+def _unreadable(payload: bytes, seq: int, subject: str, reason: str) -> Recorded[Event]:
+    """Keep what can be told: the wire fields if it is JSON, else the place and the bytes."""
+    try:
+        body = json.loads(payload)
+    except ValueError:
+        body = {}
+    fields = body if isinstance(body, dict) else {}
+    tokens = subject.split(".")
+    try:
+        time = datetime.fromisoformat(str(fields.get("time")))
+    except ValueError:
+        time = datetime.fromtimestamp(0, UTC)
+    name = str(fields.get("type", "")).removeprefix(TYPE_PREFIX)
+    return Recorded(
+        event=Unreadable(name=name, reason=reason),
+        event_id=str(fields.get("id") or f"unreadable-{seq}"),
+        seq=seq,
+        subject=subject,
+        tenant=tokens[2] if len(tokens) > TENANT_TOKEN else "",
+        time=time if time.tzinfo else time.replace(tzinfo=UTC),
+        source=str(fields.get("source", "")),
+        causation_id="",
+        correlation_id=str(fields.get("correlationid", "")),
+        traceparent="",
+        payload=payload,
+    )
 
 
 def subject_for(tenant: str, events: Sequence[Event]) -> str:
