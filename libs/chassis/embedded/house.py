@@ -137,16 +137,15 @@ class EmbeddedServers:
 
     async def _watch(self, server: Server) -> None:
         deaths, steady_since = 0, time.monotonic()
-        while deaths <= RESTARTS_MAX:
+        while deaths < RESTARTS_MAX or not server.has_ended:
             await asyncio.sleep(WATCH_SECONDS)
             server.keep_log_bounded()
-            if not server.has_ended:
-                continue
             if time.monotonic() - steady_since > STEADY_SECONDS:
                 deaths = 0
-            deaths += 1
-            await self._restart(server, deaths)
-            steady_since = time.monotonic()
+            if server.has_ended and deaths < RESTARTS_MAX:
+                deaths += 1
+                await self._restart(server, deaths)
+                steady_since = time.monotonic()
         self._give_up(server)
 
     async def _restart(self, server: Server, deaths: int) -> None:

@@ -1,0 +1,1 @@
+"""What a person types after `studio`: one file per family of commands."""

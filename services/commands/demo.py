@@ -1,0 +1,50 @@
+"""`studio demo`: from nothing to a picture, and nothing left running."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from libs.settings import Settings
+from libs.telemetry.logs import set_up_logs
+from services.commands.client import StudioClient
+from services.commands.console import err, out, plain_errors
+from services.commands.generate import make, tell
+from services.commands.living import live
+from services.commands.story import print_story
+
+
+@plain_errors
+def demo(
+    text: Annotated[
+        str, typer.Argument(help="What the picture shows.")
+    ] = "a red circle on a blue background",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the PNG goes.")] = Path(
+        "demo.png"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same picture.")] = 7,
+) -> None:
+    """Start the house, make one picture, tell its story, and stop the house again.
+
+    Example: studio demo "a fox in the snow" -o fox.png
+    """
+    settings = Settings()
+    set_up_logs("demo", "warning", as_json=settings.log_json)
+    asyncio.run(_demo(settings, text, output, seed))
+
+
+async def _demo(settings: Settings, text: str, output: Path, seed: int) -> None:
+    began = time.monotonic()
+    err.print("starting NATS, PostgreSQL, S3, the services and a worker", style="dim")
+    async with live(settings, port=0) as living:
+        err.print(f"ready after {time.monotonic() - began:.1f} s", style="dim")
+        client = StudioClient(living.url)
+        made = await asyncio.to_thread(make, client, text, output, seed=seed)
+        out.print(f'"{text}"', markup=False)
+        tell(made)
+        await print_story(Settings(), made.prompt_id, as_json=False)
+    err.print(f"nothing is left running ({time.monotonic() - began:.1f} s in all)", style="dim")

@@ -1,0 +1,71 @@
+"""`studio nodes` and `studio models`: what this house can do, and with which files."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from libs.nodes.registry import schemas
+from libs.settings import Settings
+from services.commands.client import StudioClient
+from services.commands.console import out, plain_errors, print_json
+from services.commands.living import running_url
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+@plain_errors
+def nodes(
+    name: Annotated[str, typer.Argument(help="Only node types whose name contains this.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the node types that ship with the house; no house need run.
+
+    Example: studio nodes KSampler --json
+    """
+    found = [
+        schema for key, schema in sorted(schemas().items()) if name.casefold() in key.casefold()
+    ]
+    if as_json:
+        print_json(
+            [
+                {
+                    "type": schema.type,
+                    "category": schema.category,
+                    "description": schema.description,
+                    "inputs": {spec.name: spec.type for spec in schema.inputs},
+                    "outputs": {spec.name: spec.type for spec in schema.outputs},
+                }
+                for schema in found
+            ]
+        )
+        return
+    table = Table("node type", "category", "inputs", "outputs", box=None)
+    for schema in found:
+        table.add_row(
+            schema.type,
+            schema.category,
+            " ".join(spec.name for spec in schema.inputs),
+            " ".join(spec.name for spec in schema.outputs),
+        )
+    out.print(table)
+
+
+@plain_errors
+def models(as_json: AsJson = False) -> None:
+    """List the model files that the running fleet holds, by folder.
+
+    Example: studio models
+    """
+    client = StudioClient(running_url(Settings()))
+    folders: dict[str, list[Any]] = {
+        folder: client.get(f"/models/{folder}") for folder in client.get("/models")
+    }
+    if as_json:
+        print_json(folders)
+        return
+    for folder, names in folders.items():
+        for name in names:
+            out.print(f"{folder}/{name}", markup=False)

@@ -1,0 +1,165 @@
+"""A whole house on one machine: embedded servers, services and worker under one roof."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from libs.chassis.embedded.home import find
+from libs.chassis.embedded.house import EmbeddedServers
+from libs.chassis.embedded.secret import write_private
+from libs.chassis.resources import provision
+from libs.chassis.supervisor import Program, Supervisor
+from libs.core.errors import Misconfigured, Unavailable
+from libs.settings import Settings
+from services.commands.serving import CPU_SERVICES, WORKER
+
+HOST = "127.0.0.1"
+PORT = 8188
+READY_SECONDS_MAX = 90.0
+MASTER_KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Living:
+    """A house that runs: where its API is, and its processes."""
+
+    url: str
+    home: Path
+    servers: EmbeddedServers
+    supervisor: Supervisor
+
+
+@asynccontextmanager
+async def live(
+    settings: Settings, *, port: int = PORT, split: bool = False
+) -> AsyncIterator[Living]:
+    """Start everything, and yield once a prompt would be executed; stop everything after."""
+    home = settings.home.expanduser().absolute()
+    wanted = {
+        name
+        for name, url in (
+            ("nats", settings.nats_url),
+            ("postgres", settings.database_url),
+            ("s3", settings.s3_endpoint),
+        )
+        if not url
+    }
+    buckets = (settings.s3_output_bucket, settings.s3_model_bucket)
+    servers = EmbeddedServers(home, wanted, buckets=buckets)  # type: ignore[arg-type]
+    async with servers as addresses:
+        chosen = free_port(port)
+        url = f"http://{HOST}:{chosen}"
+        environment = {
+            **addresses.environment(),
+            "STUDIO_HOME": str(home),
+            "STUDIO_MASTER_KEY": settings.master_key.get_secret_value() or master_key(home),
+            "STUDIO_GATEWAY_PORT": str(chosen),
+        }
+        os.environ.update(environment)
+        await provision(Settings())
+        async with Supervisor(_programs(split=split)) as supervisor:
+            servers.announce(studio=url)
+            living = Living(url, home, servers, supervisor)
+            await _until_ready(living)
+            yield living
+
+
+def running_url(settings: Settings) -> str:
+    """Return the API of the house on this folder, or of STUDIO_URL; Unavailable if none runs."""
+    told = os.environ.get("STUDIO_URL")
+    if told:
+        return told.rstrip("/")
+    house = find(settings.home)
+    if house is None or "studio" not in house.urls:
+        raise Unavailable(
+            "no house runs here; start one with `studio up`, or set STUDIO_URL to another",
+            home=str(settings.home.expanduser()),
+        )
+    return house.urls["studio"]
+
+
+def running_settings(settings: Settings) -> Settings:
+    """Return `settings` completed with the addresses of the house that runs on this folder."""
+    if settings.nats_url and settings.database_url:
+        return settings
+    house = find(settings.home)
+    if house is None:
+        raise Unavailable(
+            "no house runs here; start one with `studio up`, or set NATS_URL and DATABASE_URL",
+            home=str(settings.home.expanduser()),
+        )
+    os.environ.update(house.addresses.environment())
+    os.environ.setdefault("STUDIO_MASTER_KEY", master_key(settings.home.expanduser()))
+    return Settings()
+
+
+def master_key(home: Path) -> str:
+    """Return the key that wraps all data keys; it is made once and readable by its owner only."""
+    path = home / "master.key"
+    if not path.exists():
+        write_private(path, base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode())
+    key = path.read_text().strip()
+    if not key:
+        raise Misconfigured("the master key is empty", file=str(path))
+    return key
+
+
+def free_port(wished: int) -> int:
+    """Return `wished` if nobody listens there, else a port that is free."""
+    for port in (wished, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise Unavailable("no port is free on this machine", host=HOST, wished=wished)
+
+
+def _programs(*, split: bool) -> list[Program]:
+    names = (*CPU_SERVICES, WORKER) if split else ("house", WORKER)
+    return [Program(name, (sys.executable, "-m", "services.cli", name)) for name in names]
+
+
+async def _until_ready(living: Living) -> None:
+    """Wait until the gateway answers and the fleet's model files are listed."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + READY_SECONDS_MAX
+    missing = "the gateway does not answer"
+    async with httpx.AsyncClient(base_url=living.url, timeout=5) as client:
+        while loop.time() < deadline:
+            if living.servers.failed.done():
+                raise living.servers.failed.result()
+            try:
+                missing = await _missing(client)
+            except httpx.HTTPError:
+                missing = "the gateway does not answer"
+            if not missing:
+                return
+            await asyncio.sleep(0.1)
+    raise Unavailable(
+        "the house did not get ready; its log above says why",
+        waited_seconds=READY_SECONDS_MAX,
+        missing=missing,
+    )
+
+
+async def _missing(client: httpx.AsyncClient) -> str:
+    ready = await client.get("/readyz")
+    if ready.status_code != httpx.codes.OK:
+        return f"not ready: {ready.text}"
+    info = (await client.get("/object_info/CheckpointLoaderSimple")).json()
+    names = info["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
+    return "" if names else "no worker has listed a checkpoint yet"

@@ -1,0 +1,102 @@
+"""`studio <service>`, `studio house` and `studio provision`: what a process manager starts."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from libs.chassis.resources import check_settings, open_resources, provision
+from libs.chassis.runner import run
+from libs.core.errors import StudioError, Unavailable
+from libs.settings import Settings
+from libs.telemetry.logs import set_up_logs
+from services.commands.console import err, plain_errors
+
+CPU_SERVICES = (
+    "recorder",
+    "validator",
+    "moderation",
+    "billing",
+    "scheduler",
+    "gateway",
+)
+WORKER = "gpu_worker"
+SERVICES = (*CPU_SERVICES, WORKER)
+
+HealthPort = Annotated[
+    int,
+    typer.Option(
+        envvar="STUDIO_HEALTH_PORT",
+        min=0,
+        max=65535,
+        help="Serve /healthz, /readyz and /metrics on this port; 0 does not.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    for name in SERVICES:
+        app.command(name, help=f"Run the {name} service.", rich_help_panel="Services")(
+            _command(name)
+        )
+    app.command("house", rich_help_panel="Services")(house)
+    app.command("provision", rich_help_panel="Services")(provision_command)
+
+
+@plain_errors
+def house(health_port: HealthPort = 0) -> None:
+    """Run all services but the worker in one process."""
+    serve(CPU_SERVICES, "house", health_port)
+
+
+@plain_errors
+def provision_command() -> None:
+    """Create streams, tables and buckets that are missing; safe to repeat."""
+    settings = Settings()
+    set_up_logs("provision", settings.log_level, as_json=settings.log_json)
+    check_settings(settings)
+    asyncio.run(provision(settings))
+    err.print("streams, tables and buckets are there")
+
+
+def serve(names: Sequence[str], process: str, health_port: int = 0) -> None:
+    """Build `names` on real adapters and run them until a signal comes."""
+    settings = Settings()
+    set_up_logs(process, settings.log_level, as_json=settings.log_json)
+    with _fast_loop() as runner:
+        runner.run(_serve(settings, names, process, health_port))
+
+
+async def _serve(settings: Settings, names: Sequence[str], process: str, health_port: int) -> None:
+    async with open_resources(settings, process) as resources:
+        services = [
+            importlib.import_module(f"services.{name}.main").build(resources) for name in names
+        ]
+        try:
+            await run(services, resources, health_port=health_port)
+        except StudioError:
+            raise
+        except OSError as error:
+            raise Unavailable("the process could not go on", reason=str(error)) from error
+
+
+def _fast_loop() -> asyncio.Runner:
+    try:
+        import uvloop
+    except ImportError:  # There is no uvloop on Windows; asyncio's own loop serves as well.
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def _command(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - typer reads it
+    @plain_errors
+    def command(health_port: HealthPort = 0) -> None:
+        serve((name,), name, health_port)
+
+    command.__doc__ = f"Run the {name} service."
+    return command

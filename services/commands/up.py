@@ -1,0 +1,102 @@
+"""`studio up`: the whole house in one command, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from libs.settings import Settings
+from libs.telemetry.logs import set_up_logs
+from services.commands.console import err, plain_errors, print_json
+from services.commands.living import PORT, Living, live
+
+
+@plain_errors
+def up(
+    split: Annotated[
+        bool, typer.Option("--split", help="Give every service a process of its own.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the API; another if it is taken.")
+    ] = PORT,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line when ready, for programs.")
+    ] = False,
+) -> None:
+    """Start the house on this machine: servers, services and one worker.
+
+    Example: studio up, then studio generate "a red circle on blue" -o circle.png
+    """
+    settings = Settings()
+    set_up_logs("up", settings.log_level, as_json=settings.log_json)
+    asyncio.run(_up(settings, port=port, split=split, as_json=as_json))
+
+
+async def _up(settings: Settings, *, port: int, split: bool, as_json: bool) -> None:
+    began = time.monotonic()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    starting = asyncio.create_task(_live_until(settings, stop, began, port, split, as_json))
+    await asyncio.wait(
+        {starting, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
+    )
+    if not starting.done():
+        err.print("stopping: work in hand is finished first", style="dim")
+        await _give_time(starting)
+    starting.result()
+
+
+async def _give_time(starting: asyncio.Task[None]) -> None:
+    """Let the house leave by itself; a start that is not finished yet is called off."""
+    await asyncio.wait({starting}, timeout=0.5)
+    if not starting.done() and not _is_up.is_set():
+        starting.cancel()
+    await asyncio.wait({starting})
+
+
+_is_up = asyncio.Event()
+
+
+async def _live_until(
+    settings: Settings, stop: asyncio.Event, began: float, port: int, split: bool, as_json: bool
+) -> None:
+    async with live(settings, port=port, split=split) as living:
+        _is_up.set()
+        _say(living, time.monotonic() - began, wished=port, as_json=as_json)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, living.servers.failed}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if living.servers.failed.done():
+            raise living.servers.failed.result()
+    err.print("stopped; everything is kept in the folder", style="dim")
+
+
+def _say(living: Living, seconds: float, *, wished: int, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "url": living.url,
+                "home": str(living.home),
+                "ready_seconds": round(seconds, 2),
+                "pids": {**living.servers.pids, **living.supervisor.pids},
+            }
+        )
+        return
+    err.print(f"[bold]Hanzo Studio[/bold] is up at [bold]{living.url}[/bold] ({seconds:.1f} s)")
+    if not living.url.endswith(f":{wished}"):
+        err.print(f"  port {wished} is taken, so another was chosen", style="yellow")
+    err.print(f"  data and models: {_short(living.home)}")
+    err.print('  try: [cyan]studio generate "a red circle on blue" -o circle.png[/cyan]')
+    err.print("  stop with Ctrl-C; everything is kept", style="dim")
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
