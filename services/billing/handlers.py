@@ -15,6 +15,7 @@ from libs.events.envelope import Recorded
 from libs.events.prompt import PromptSubmitted
 from libs.events.run import RunEnded, RunRefused
 from libs.events.verdict import PromptValidated
+from libs.graph.tiers import tier_named
 from services.billing.domain import ledger
 from services.billing.domain.ledger import (
     Account,
@@ -24,7 +25,6 @@ from services.billing.domain.ledger import (
     ReleaseCredits,
 )
 from services.billing.domain.pricing import PRICE_VERSION, price
-from services.billing.domain.tiers import terms_of
 
 ACCOUNTS_REMEMBERED_MAX = 10_000
 
@@ -55,7 +55,7 @@ class Billing:
                 amount=price(event.estimate),
                 images=max(1, event.estimate.images),
                 price_version=PRICE_VERSION,
-                terms=terms_of(event.tier),
+                tier=tier_named(event.tier),
                 welcome=self.welcome_credits * MICROS_PER_CREDIT,
                 day=now.date().isoformat(),
                 day_ends_in_seconds=max(1, int((midnight - now).total_seconds())),

@@ -19,7 +19,7 @@ from libs.sealed.base import Vault
 from services.moderation.classifiers import PictureClassifier
 from services.moderation.domain import policy
 from services.moderation.domain.policy import JudgeOutput, JudgeText, Moderated, category_of
-from services.moderation.domain.text import Blocklist, texts_of
+from services.moderation.domain.text import Blocklist, texts_asked_for
 
 SUBMISSIONS_REMEMBERED_MAX = 10_000
 
@@ -43,7 +43,7 @@ class Moderation:
         submitted = await self._submission(recorded.tenant, prompt_id)
         workflow = await self.vault.open(recorded.tenant, submitted.workflow)
         graph = workflow.get("prompt") if isinstance(workflow, dict) else None
-        found = (self.blocklist.category_of(text) for text in texts_of(graph))
+        found = (self.blocklist.category_of(text) for text in texts_asked_for(graph))
         await transact(
             self.journal,
             policy,

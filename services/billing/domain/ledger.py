@@ -15,7 +15,7 @@ from libs.events.ledger import (
     CreditsRefused,
     CreditsReleased,
 )
-from services.billing.domain.tiers import TierTerms
+from libs.graph.tiers import Tier
 
 # Prompts older than the last so many are beyond any redelivery, so forgetting them is safe.
 CLOSED_REMEMBERED_MAX: Final = 10_000
@@ -55,7 +55,7 @@ class HoldCredits:
     amount: int
     images: int
     price_version: str
-    terms: TierTerms
+    tier: Tier
     welcome: int
     day: str
     day_ends_in_seconds: int
@@ -173,7 +173,7 @@ def _hold(command: HoldCredits, state: Account) -> Sequence[Event]:
             )
         ]
         available += command.welcome
-    limit = command.terms.images_per_day
+    limit = command.tier.generations_per_day
     made = state.images_by_day.get(command.day, 0)
     if limit is not None and made + command.images > limit:
         return [
@@ -188,7 +188,7 @@ def _hold(command: HoldCredits, state: Account) -> Sequence[Event]:
                 retry_after_seconds=command.day_ends_in_seconds,
             ),
         ]
-    if command.terms.prepaid and command.amount > available:
+    if _prepaid(command.tier) and command.amount > available:
         return [
             *opening,
             CreditsRefused(
@@ -208,6 +208,11 @@ def _hold(command: HoldCredits, state: Account) -> Sequence[Event]:
         day=command.day,
     )
     return [*opening, held]
+
+
+def _prepaid(tier: Tier) -> bool:
+    # A tier without a daily limit pays by invoice; its balance may go below zero.
+    return tier.generations_per_day is not None
 
 
 def _release(command: ReleaseCredits, state: Account) -> Sequence[Event]:

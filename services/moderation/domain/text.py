@@ -10,6 +10,9 @@ from typing import Final
 
 from libs.core.errors import Misconfigured
 from libs.core.jsonvalue import Json
+from libs.graph.parse import parse
+from libs.graph.refusal import GraphRefused
+from libs.graph.value import Graph, Link
 
 _LOOKALIKES: Final = str.maketrans(
     {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "!": "i"}
@@ -73,6 +76,35 @@ def parse_blocklist(document: str, source: str) -> Blocklist:
         policy=policy,
         patterns={name: re.compile("|".join(parts)) for name, parts in phrases.items()},
     )
+
+
+def texts_asked_for(prompt: Json) -> Iterator[str]:
+    """Yield every text of a workflow but those that only say what a picture shall not show.
+
+    People list what they do not want, in the very words of the blocklist; a node whose every
+    wire ends in an input called `negative` asks for nothing.
+    """
+    try:
+        graph = parse(prompt)
+    except GraphRefused:
+        yield from texts_of(prompt)
+        return
+    unwanted = _only_negative(graph)
+    for node in graph.nodes.values():
+        if node.id not in unwanted:
+            for value in node.inputs.values():
+                if not isinstance(value, Link):
+                    yield from texts_of(value)
+
+
+def _only_negative(graph: Graph) -> frozenset[str]:
+    negative: set[str] = set()
+    wanted: set[str] = set()
+    for node in graph.nodes.values():
+        for name, value in node.inputs.items():
+            if isinstance(value, Link):
+                (negative if name == "negative" else wanted).add(value.node_id)
+    return frozenset(negative - wanted)
 
 
 def texts_of(value: Json) -> Iterator[str]:

@@ -1,0 +1,106 @@
+"""The validator's hands: open a submission, judge it, and say so."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from libs.core.errors import Poisoned
+from libs.core.jsonvalue import Json, JsonObject
+from libs.decider import Folds, Journal, transact
+from libs.events.base import subject
+from libs.events.envelope import Recorded
+from libs.events.prompt import PromptSubmitted
+from libs.events.verdict import PromptRejected, PromptValidated, WeightsNeed, WorkEstimate
+from libs.graph.schema import Catalogue, NodeSchema
+from libs.graph.tiers import tier_named
+from libs.sealed.base import Vault
+from services.validator.domain import answer
+from services.validator.domain.answer import GiveVerdict
+from services.validator.domain.verdict import Accepted, RefusedPrompt, verdict
+
+# Names by folder, and sizes in MiB by folder and name.
+Weights = tuple[Mapping[str, tuple[str, ...]], Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Every dependency is a field; every reaction is a method."""
+
+    journal: Journal
+    vault: Vault
+    types: Mapping[str, NodeSchema]
+    weights: Callable[[], Awaitable[Weights]]
+    uploads: Callable[[str, str], Awaitable[frozenset[str]]]
+    folds: Folds[bool] = field(default_factory=Folds)
+
+    async def on_prompt_submitted(self, recorded: Recorded[PromptSubmitted]) -> None:
+        """Judge a submission."""
+        event = recorded.event
+        workflow = await self.vault.open(recorded.tenant, event.workflow)
+        if not isinstance(workflow, dict):
+            raise Poisoned("a sealed workflow is no object", prompt_id=event.prompt_id)
+        choices, sizes_mib = await self.weights()
+        reached = verdict(
+            workflow.get("prompt"),
+            Catalogue(self.types, choices),
+            tier_named(event.tier),
+            _targets(workflow.get("targets")),
+            known_files=await self.uploads(recorded.tenant, event.user_id),
+            weight_sizes=sizes_mib,
+        )
+        said = (
+            await self._rejected(recorded, reached)
+            if isinstance(reached, RefusedPrompt)
+            else await self._validated(recorded, reached)
+        )
+        await transact(
+            self.journal,
+            answer,
+            subject(recorded.tenant, "verdict", event.prompt_id),
+            GiveVerdict(said),
+            recorded.cause(),
+            folds=self.folds,
+        )
+
+    async def _rejected(
+        self, recorded: Recorded[PromptSubmitted], reached: RefusedPrompt
+    ) -> PromptRejected:
+        detail: JsonObject = {"error": reached.error, "node_errors": reached.node_errors}
+        user = recorded.event.user_id
+        return PromptRejected(
+            prompt_id=recorded.event.prompt_id,
+            status=reached.status,
+            code=reached.code,
+            detail=await self.vault.seal(recorded.tenant, user, detail),
+        )
+
+    async def _validated(
+        self, recorded: Recorded[PromptSubmitted], reached: Accepted
+    ) -> PromptValidated:
+        event = recorded.event
+        skipped = reached.node_errors
+        return PromptValidated(
+            prompt_id=event.prompt_id,
+            account=event.account,
+            tier=event.tier,
+            outputs=reached.outputs,
+            nodes=len(reached.graph.nodes),
+            needs=tuple(WeightsNeed(folder=n.folder, name=n.name) for n in reached.needs),
+            vram_mib=reached.vram_mib,
+            estimate=WorkEstimate(
+                megapixel_steps=reached.work.megapixel_steps,
+                images=reached.work.images,
+                steps=reached.work.steps,
+            ),
+            node_errors=await self.vault.seal(recorded.tenant, event.user_id, skipped)
+            if skipped
+            else None,
+        )
+
+
+def _targets(value: Json) -> tuple[str, ...] | None:
+    if not isinstance(value, list) or not value:
+        return None
+    return tuple(cast("list[str]", [target for target in value if isinstance(target, str)]))
