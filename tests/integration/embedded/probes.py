@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import nats as nats_client
@@ -82,15 +81,19 @@ class Told:
 
 
 @contextmanager
-def house_process(home: Path, **popen: Any) -> Iterator[Told]:
+def house_process(
+    home: Path, python: str = sys.executable, user: int | None = None
+) -> Iterator[Told]:
     """Run the servers under a process of their own, in its own group like a terminal's job."""
     process = subprocess.Popen(
-        [sys.executable, "-B", "-m", "tests.integration.embedded.run_house", str(home)],
+        [python, "-B", "-m", "tests.integration.embedded.run_house", str(home)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         process_group=0,
-        **popen,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
     )
     try:
         assert process.stdout is not None
@@ -118,15 +121,15 @@ def becomes_true(question: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def children() -> list[int]:
-    """List the processes that are ours by birth."""
+def children() -> list[str]:
+    """Name the programs that run as children of ours."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(os.getpid())],
+        ["ps", "-o", "comm=", "--ppid", str(os.getpid())],
         capture_output=True,
         text=True,
         check=True,
     )
-    return [int(pid) for pid in listed.stdout.split()]
+    return sorted(name for name in listed.stdout.split() if name != "ps")
 
 
 async def until_true(question: Callable[[], bool], seconds: float) -> bool:

@@ -120,7 +120,7 @@ async def test_a_server_that_cannot_start_says_what_its_log_says(
     monkeypatch.setattr(nats, "PAYLOAD_BYTES_MAX", "a lot")
     with pytest.raises(Unavailable, match="set NATS_URL to use a server of your own") as refused:
         await start_nats(tmp_path, port=0, monitoring_port=0)
-    assert any("max_payload" in line for line in refused.value.facts["last_lines"])  # type: ignore[attr-defined]
+    assert any("nats.conf" in line for line in refused.value.facts["last_lines"])  # type: ignore[attr-defined]
     monkeypatch.undo()
     # The folder is free again after a failed start.
     started = await start_nats(tmp_path, port=0, monitoring_port=0)

@@ -17,6 +17,7 @@ from libs.chassis.embedded.s3 import S3Access
 from libs.core.errors import Misconfigured, StudioError
 from libs.settings import Settings
 from tests.integration.embedded import probes
+from tests.integration.embedded.other_user import open_to_all, reachable_python
 
 ANY_PORTS = dict.fromkeys(USUAL_PORTS, 0)
 BACK_SECONDS = 20
@@ -27,9 +28,7 @@ STOP_SECONDS = 5
 async def test_a_killed_server_comes_back_with_its_port_and_its_data(tmp_path: Path) -> None:
     servers = EmbeddedServers(tmp_path, wished_ports=ANY_PORTS)
     async with servers as addresses:
-        access = S3Access(
-            addresses.s3_endpoint, addresses.s3_access_key, addresses.s3_secret_key
-        )
+        access = S3Access(addresses.s3_endpoint, addresses.s3_access_key, addresses.s3_secret_key)
         await probes.keep_on_nats(addresses.nats_url)
         await probes.keep_in_postgres(addresses.database_url)
         await asyncio.to_thread(probes.keep_in_s3, access)
@@ -162,15 +161,11 @@ def test_an_ordinary_user_runs_a_house_in_a_closed_home(
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can start a process as another user")
-    above = tmp_path_factory.mktemp("above")
-    # The folders pytest makes are closed to others; a user's home is reached through open ones.
-    for folder in (above, above.parent):
-        folder.chmod(0o755)
-    private = above / "private"
+    private = open_to_all(tmp_path_factory) / "private"
     private.mkdir(mode=0o700)
     os.chown(private, user, user)
     with probes.house_process(
-        private / "home", user=user, group=user, extra_groups=[], env=_plain_environment()
+        private / "home", python=reachable_python(private.parent), user=user
     ) as told:
         assert asyncio.run(_keeps(told.addresses["database_url"]))
         owners = {Path(f"/proc/{pid}").stat().st_uid for pid in told.pids.values()}
@@ -223,10 +218,6 @@ async def _keeps(url: str) -> bool:
     count = await connection.fetchval("SELECT count(*) FROM words")
     await connection.close()
     return bool(count >= 1)
-
-
-def _plain_environment() -> dict[str, str]:
-    return {"PATH": os.environ["PATH"]}
 
 
 def test_a_pid_that_was_given_again_is_not_the_old_process() -> None:

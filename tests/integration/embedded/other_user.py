@@ -1,0 +1,59 @@
+"""What another user of this machine needs to run our code: a way in, and a Python."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+PROBE_USER = 65534
+
+
+def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder that others reach, beside the closed ones that pytest makes."""
+    folder = tmp_path_factory.mktemp("open")
+    for one in (folder, folder.parent, folder.parent.parent):
+        one.chmod(0o755)
+    return folder
+
+
+def reachable_python(folder: Path) -> str:
+    """Give a Python with our packages that other users may execute.
+
+    Root's own is often in root's closed home. Then an environment is made in `folder` from a
+    Python of the system, with the packages and programs of ours.
+    """
+    if _may_execute(sys.executable):
+        return sys.executable
+    name = f"python3.{sys.version_info.minor}"
+    system = shutil.which(name, path="/usr/bin:/usr/local/bin:/opt/bin")
+    if system is None or not _may_execute(system):
+        pytest.skip(f"no {name} that an ordinary user may execute")
+    environment = folder / "environment"
+    subprocess.run([system, "-m", "venv", "--without-pip", str(environment)], check=True)
+    packages = environment / "lib" / name / "site-packages" / "ours.pth"
+    packages.write_text(sysconfig.get_path("purelib") + "\n")
+    for program in ("nats-server", "weed"):
+        theirs = environment / "bin" / program
+        theirs.symlink_to(Path(sysconfig.get_path("scripts")) / program)
+    return str(environment / "bin" / "python")
+
+
+def _may_execute(python: str) -> bool:
+    try:
+        asked = subprocess.run(
+            # The prefix is lost when the library beside the program cannot be read.
+            [python, "-c", "import sys; print(sys.base_prefix)"],
+            user=PROBE_USER,
+            group=PROBE_USER,
+            extra_groups=[],
+            capture_output=True,
+            check=False,
+        )
+    except PermissionError:
+        return False
+    return asked.returncode == 0
