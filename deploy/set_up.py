@@ -1,0 +1,77 @@
+"""Makes `.venv` and installs the house into it; needs nothing but Python 3.11 or newer.
+
+Usage: python3 deploy/set_up.py run|test
+
+`uv` installs in a fraction of pip's time, but does not read pip's configuration, so a folder of
+wheels that pip was told about is handed over to it. Where uv fails, plain pip does the work.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+EXTRAS = {"run": "embedded,moderation,worker", "test": "embedded,moderation,worker,test"}
+OLDEST = (3, 11)
+
+
+def main() -> int:
+    """Install what `sys.argv[1]` names; say what failed and what to do about it."""
+    if sys.version_info < OLDEST:
+        sys.stderr.write("Hanzo Studio needs Python 3.11 or newer; set PYTHON to one\n")
+        return 1
+    purpose = sys.argv[1] if len(sys.argv) > 1 else "run"
+    python = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not python.exists():
+        print("making .venv", flush=True)
+        venv.create(VENV, with_pip=True)
+    wanted = f"{ROOT}[{EXTRAS[purpose]}]"
+    print(f"installing hanzo-studio[{EXTRAS[purpose]}] (a few minutes the first time)", flush=True)
+    if not (with_uv(python, wanted) or with_pip(python, wanted)):
+        sys.stderr.write("the packages could not be installed; the lines above say why\n")
+        return 1
+    (VENV / f"ready-{purpose}").touch()
+    if purpose == "test":
+        (VENV / "ready-run").touch()
+    return 0
+
+
+def with_uv(python: Path, wanted: str) -> bool:
+    """Install with uv; False when uv is not to be had or fails."""
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
+    if subprocess.run([*pip, "install", "-q", "uv"], check=False).returncode:
+        return False
+    environment = dict(os.environ)
+    links = find_links(python)
+    if links and "UV_FIND_LINKS" not in environment:
+        environment["UV_FIND_LINKS"] = links
+    command = [str(python), "-m", "uv", "pip", "install", "-q", "--python", str(python)]
+    return not subprocess.run([*command, "-e", wanted], env=environment, check=False).returncode
+
+
+def with_pip(python: Path, wanted: str) -> bool:
+    """Install with plain pip, which is slower and always there."""
+    print("uv did not manage; trying pip", flush=True)
+    command = [str(python), "-m", "pip", "install", "-q", "-e", wanted]
+    return not subprocess.run(command, check=False).returncode
+
+
+def find_links(python: Path) -> str:
+    """Return the folders of wheels that pip is configured with, comma-separated as uv wants."""
+    told = subprocess.run(
+        [str(python), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    )
+    for line in told.stdout.splitlines():
+        name, _, value = line.partition("=")
+        if name.endswith("find-links"):
+            return ",".join(value.strip("'\"").split())
+    return ""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Which requirement rows are shown by which tests."""
