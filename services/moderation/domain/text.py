@@ -45,8 +45,15 @@ def forms_of(text: str) -> tuple[str, ...]:
     folded = "".join(letter for letter in folded if not unicodedata.combining(letter))
     plain = _NOT_WORD.sub(" ", folded).replace("_", " ").strip()
     lookalike = _NOT_WORD.sub(" ", folded.translate(_LOOKALIKES)).replace("_", " ").strip()
+    # An article before a spelled-out word looks like its first letter, so both readings count.
     joined = _SPELLED_OUT.sub(lambda found: found.group().replace(" ", ""), lookalike)
-    return tuple(dict.fromkeys((plain, lookalike, joined)))
+    behind = _SPELLED_OUT.sub(lambda found: _behind_article(found.group()), lookalike)
+    return tuple(dict.fromkeys((plain, lookalike, joined, behind)))
+
+
+def _behind_article(spelled: str) -> str:
+    first, _, rest = spelled.partition(" ")
+    return f"{first} {rest.replace(' ', '')}"
 
 
 def parse_blocklist(document: str, source: str) -> Blocklist:
