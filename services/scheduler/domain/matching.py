@@ -1,0 +1,192 @@
+"""Which waiting run a worker gets: fair between tiers and tenants, and able to be executed there.
+
+Tiers: a run of a better tier counts as queued some time earlier (`HEAD_START_SECONDS`), and the
+tier whose head has waited longest is served; so nobody is overtaken for ever.
+Tenants of one tier take turns. Inside a tenant the order is the number (or the place that the
+client chose, or the front); a run whose weights are warm may go before at most LOOKAHEAD runs.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, TypeAlias
+
+from libs.events.asks import LeaseAsk
+
+HEAD_START_SECONDS: Final[Mapping[str, float]] = {"free": 0.0, "pro": 60.0, "enterprise": 120.0}
+LOOKAHEAD: Final = 32
+TURNS_MAX: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A run that waits, with what a worker must have to execute it."""
+
+    prompt_id: str
+    tenant: str
+    tier: str
+    number: int
+    since: datetime
+    vram_mib: int = 0
+    needs: tuple[str, ...] = ()
+    front: bool = False
+    priority: float | None = None
+
+    @property
+    def place(self) -> tuple[float, int]:
+        """Return where it stands among its tenant's runs; smaller goes first."""
+        if self.priority is not None:
+            return (self.priority, self.number)
+        return (-self.number if self.front else self.number, self.number)
+
+    @property
+    def counts_from(self) -> datetime:
+        """Return when it would have been queued if its tier had no head start."""
+        return self.since - timedelta(seconds=HEAD_START_SECONDS.get(self.tier, 0.0))
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a worker has: all weights that it holds, and those that need no loading."""
+
+    worker_id: str
+    vram_total_mib: int
+    weights: frozenset[str] = frozenset()
+    warm: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, ask: LeaseAsk) -> Offer:
+        """Read an ask."""
+        return cls(ask.worker_id, ask.vram_total_mib, frozenset(ask.weights), frozenset(ask.warm))
+
+    def fits(self, waiting: Waiting) -> bool:
+        """Say whether the worker could execute the run at all."""
+        return waiting.vram_mib <= self.vram_total_mib and self.weights.issuperset(waiting.needs)
+
+    def is_warm_for(self, waiting: Waiting) -> bool:
+        """Say whether the worker need not load anything for the run."""
+        return self.warm.issuperset(waiting.needs)
+
+
+def obstacle(waiting: Waiting, offers: Iterable[Offer]) -> str:
+    """Say why no worker can ever execute the run, or return an empty string."""
+    known = list(offers)
+    if not known or any(offer.fits(waiting) for offer in known):
+        return ""
+    for need in waiting.needs:
+        if not any(need in offer.weights for offer in known):
+            return f"no worker holds {need}"
+    largest = max(offer.vram_total_mib for offer in known)
+    if waiting.vram_mib > largest:
+        return f"it needs {waiting.vram_mib} MiB, the largest worker has {largest} MiB"
+    return "no worker has both the weights and the memory that it needs"
+
+
+class Match(NamedTuple):
+    """A run and the worker that asked and gets it."""
+
+    waiting: Waiting
+    offer: Offer
+
+
+_Line: TypeAlias = list[tuple[tuple[float, int], Waiting]]
+
+
+@dataclass
+class WaitingRoom:
+    """All runs that wait, and whose turn it is; a value of this process, rebuilt from events."""
+
+    _lines: dict[str, dict[str, _Line]] = field(default_factory=dict)
+    _known: dict[str, Waiting] = field(default_factory=dict)
+    _served: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    _overtaken: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, prompt_id: str) -> bool:
+        return prompt_id in self._known
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self._known.values())
+
+    def add(self, waiting: Waiting) -> None:
+        """Let a run wait; one that waits already stays where it is."""
+        if waiting.prompt_id in self._known:
+            return
+        self._known[waiting.prompt_id] = waiting
+        line = self._lines.setdefault(waiting.tier, {}).setdefault(waiting.tenant, [])
+        insort(line, (waiting.place, waiting), key=lambda entry: entry[0])
+
+    def remove(self, prompt_id: str) -> None:
+        """Take a run out, whatever the reason."""
+        waiting = self._known.pop(prompt_id, None)
+        if waiting is None:
+            return
+        self._overtaken.pop(prompt_id, None)
+        tenants = self._lines[waiting.tier]
+        tenants[waiting.tenant].remove((waiting.place, waiting))
+        if not tenants[waiting.tenant]:
+            del tenants[waiting.tenant]
+
+    def take(self, waiting: Waiting, now: datetime) -> None:
+        """Take a run out because it is leased: its tenant had its turn, those before it waited."""
+        for _, other in self._lines[waiting.tier][waiting.tenant]:
+            if other.prompt_id == waiting.prompt_id:
+                break
+            self._overtaken[other.prompt_id] = self._overtaken.get(other.prompt_id, 0) + 1
+        self._served[waiting.tier, waiting.tenant] = now
+        self.remove(waiting.prompt_id)
+        self._forget_turns(now)
+
+    def pick(self, offer: Offer) -> Waiting | None:
+        """Return the run that this worker should get now; None when none fits."""
+        heads = [
+            (tier, tenant, head)
+            for tier, tenants in self._lines.items()
+            for tenant, line in tenants.items()
+            if (head := _first_fit(line, offer)) is not None
+        ]
+        if not heads:
+            return None
+        served, _, _ = min(heads, key=lambda entry: (entry[2].counts_from, entry[2].number))
+        peers = [(tenant, head) for tier, tenant, head in heads if tier == served]
+        tenant, head = min(peers, key=lambda entry: self._turn(served, *entry))
+        return self._warmest(self._lines[served][tenant], head, offer)
+
+    def match(self, offers: Sequence[Offer]) -> Match | None:
+        """Return the next run and its worker among all that ask, in the order of asking.
+
+        A worker for which the run is warm goes before one that would have to load.
+        """
+        picks = [Match(found, offer) for offer in offers if (found := self.pick(offer)) is not None]
+        ready = (match for match in picks if match.offer.is_warm_for(match.waiting))
+        return next(ready, picks[0] if picks else None)
+
+    def _turn(self, tier: str, tenant: str, head: Waiting) -> tuple[datetime, int]:
+        # Who comes new queues behind those who wait, or newcomers could starve them.
+        return (max(self._served.get((tier, tenant), head.since), head.since), head.number)
+
+    def _warmest(self, line: _Line, head: Waiting, offer: Offer) -> Waiting:
+        if offer.is_warm_for(head):
+            return head
+        for _, waiting in line[:LOOKAHEAD]:
+            # A run without weights spares no loading, so it has no reason to go first.
+            if waiting.needs and offer.fits(waiting) and offer.is_warm_for(waiting):
+                return waiting
+            if self._overtaken.get(waiting.prompt_id, 0) >= LOOKAHEAD - 1:
+                return head
+        return head
+
+    def _forget_turns(self, now: datetime) -> None:
+        if len(self._served) <= TURNS_MAX:
+            return
+        recent = now - timedelta(hours=1)
+        self._served = {who: when for who, when in self._served.items() if when > recent}
+
+
+def _first_fit(line: _Line, offer: Offer) -> Waiting | None:
+    return next((waiting for _, waiting in line if offer.fits(waiting)), None)
