@@ -8,6 +8,7 @@ from services.commands import keys, serving
 from services.commands.demo import demo
 from services.commands.generate import generate
 from services.commands.listing import models, nodes
+from services.commands.settings import settings
 from services.commands.story import story
 from services.commands.up import up
 
@@ -16,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Hanzo Studio. `studio up` starts the whole house; `studio generate` makes a picture.",
 )
-for command in (up, demo, generate, story, nodes, models):
+for command in (up, demo, generate, story, nodes, models, settings):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 serving.register(app)

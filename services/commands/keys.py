@@ -6,12 +6,12 @@ import asyncio
 from typing import Annotated
 
 import typer
-from libs.store.engine import make_engine
-from libs.store.readmodels import api_keys
 
 from libs.core.errors import NotFound
 from libs.core.ids import token as checked_token
 from libs.settings import Settings
+from libs.store.engine import make_engine
+from libs.store.readmodels import api_keys
 from services.commands.console import out, plain_errors, print_json
 from services.commands.living import running_settings
 

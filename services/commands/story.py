@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from libs.store.engine import make_engine
-from libs.store.readmodels import event_log
 
 from libs.core.errors import NotFound
 from libs.core.money import dollars_text
 from libs.events.base import Event
 from libs.events.envelope import Recorded, rfc3339, unwrap
 from libs.settings import Settings
+from libs.store.engine import make_engine
+from libs.store.readmodels import event_log
 from services.commands.console import out, plain_errors, print_json
 from services.commands.living import running_settings
 
