@@ -8,7 +8,7 @@ from libs.chassis.service import Resources, Service
 from libs.events.run import RunEnded, RunRefused
 from libs.events.verdict import PromptValidated
 from libs.store.readmodels import accounts
-from services.billing.domain.ledger import Account, Hold
+from services.billing.domain.ledger import Account, Hold, grant_key
 from services.billing.handlers import Billing
 from services.billing.settings import BillingSettings
 
@@ -50,6 +50,6 @@ def _account(known: accounts.AccountSnapshot) -> Account:
                 for prompt_id, hold in known.holds.items()
             }
         ),
-        closed=MappingProxyType(dict.fromkeys(known.settled)),
+        closed=MappingProxyType(dict.fromkeys((*map(grant_key, known.grants), *known.settled))),
         images_by_day=MappingProxyType(dict(known.images_by_day)),
     )

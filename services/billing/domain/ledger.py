@@ -113,7 +113,7 @@ def decide(command: Command, state: Account) -> Sequence[Event]:
         case ReleaseCredits():
             return _release(command, state)
         case GrantCredits():
-            if _grant_key(command.grant_id) in state.closed:
+            if grant_key(command.grant_id) in state.closed:
                 return []
             return [
                 CreditsGranted(
@@ -134,7 +134,7 @@ def evolve(state: Account, event: Event) -> Account:
                 state,
                 opened=True,
                 balance=state.balance + event.amount,
-                closed=_remember(state.closed, _grant_key(event.grant_id)),
+                closed=_remember(state.closed, grant_key(event.grant_id)),
             )
         case CreditsHeld():
             hold = Hold(event.amount, event.images, event.day)
@@ -250,5 +250,6 @@ def _count(images_by_day: Mapping[str, int], day: str, images: int) -> Mapping[s
     return MappingProxyType({kept: counted[kept] for kept in days})
 
 
-def _grant_key(grant_id: str) -> str:
+def grant_key(grant_id: str) -> str:
+    """Return the name under which a grant is remembered as made."""
     return f"grant:{grant_id}"
