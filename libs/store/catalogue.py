@@ -1,0 +1,12 @@
+"""All tables; importing this module fills the metadata that migrations are compared with."""
+
+from __future__ import annotations
+
+from libs.store.digest import REBUILDABLE
+from libs.store.readmodels.api_keys import API_KEYS
+from libs.store.readmodels.checkpoint import CHECKPOINT
+from libs.store.readmodels.data_keys import DATA_KEYS
+from libs.store.readmodels.event_log import EVENT_LOG
+from libs.store.readmodels.uploads import UPLOADS
+
+TABLES = (EVENT_LOG, CHECKPOINT, *REBUILDABLE, UPLOADS, API_KEYS, DATA_KEYS)

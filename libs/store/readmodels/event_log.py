@@ -1,0 +1,97 @@
+"""The archive: every event as its bytes were received, chained by hashes, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.store.metadata import METADATA, MOMENT
+
+EVENTS: Final = "EVENTS"
+EVENT_LOG = Table(
+    "event_log",
+    METADATA,
+    Column("stream", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    # Empty only for a copy of an event that is archived already, or for bytes without an id.
+    Column("event_id", Text, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("correlation_id", Text, nullable=False, index=True),
+    Column("occurred", MOMENT, nullable=False),
+    Column("recorded", MOMENT, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class ArchivedEvent:
+    """One row of the archive."""
+
+    stream: str
+    seq: int
+    event_id: str | None
+    tenant: str
+    subject: str
+    type: str
+    correlation_id: str
+    occurred: datetime
+    recorded: datetime
+    payload: bytes
+    hash: bytes
+
+
+async def story(
+    connection: AsyncConnection, prompt_id: str, *, tenant: str | None = None
+) -> list[ArchivedEvent]:
+    """Return all events about a prompt, in order; prompts of other tenants may share its id."""
+    query = select(EVENT_LOG).where(EVENT_LOG.c.correlation_id == prompt_id)
+    if tenant is not None:
+        query = query.where(EVENT_LOG.c.tenant == tenant)
+    found = await connection.execute(query.order_by(EVENT_LOG.c.stream, EVENT_LOG.c.seq))
+    return [ArchivedEvent(**row) for row in found.mappings()]
+
+
+async def page(
+    connection: AsyncConnection,
+    *,
+    after: int,
+    limit: int,
+    types: Sequence[str] = (),
+    stream: str = EVENTS,
+) -> list[ArchivedEvent]:
+    """Return the next events after a sequence, of all types or of `types` only."""
+    query = select(EVENT_LOG).where(EVENT_LOG.c.stream == stream, EVENT_LOG.c.seq > after)
+    if types:
+        query = query.where(EVENT_LOG.c.type.in_(types))
+    found = await connection.execute(query.order_by(EVENT_LOG.c.seq).limit(limit))
+    return [ArchivedEvent(**row) for row in found.mappings()]
+
+
+async def pages(
+    connection: AsyncConnection,
+    *,
+    after: int = 0,
+    size: int = 1000,
+    stream: str = EVENTS,
+) -> AsyncIterator[list[ArchivedEvent]]:
+    """Yield the archive from a sequence to its end, a page at a time."""
+    while rows := await page(connection, after=after, limit=size, stream=stream):
+        yield rows
+        after = rows[-1].seq
+
+
+async def hash_at(
+    connection: AsyncConnection, seq: int, *, stream: str = EVENTS
+) -> bytes | None:
+    """Return the chain's hash at a sequence, or None if it is not archived."""
+    query = select(EVENT_LOG.c.hash).where(EVENT_LOG.c.stream == stream, EVENT_LOG.c.seq == seq)
+    found: bytes | None = await connection.scalar(query)
+    return found
