@@ -108,7 +108,8 @@ class Child:
             *(str(os.getpid()), str(int(command.orphan_signal))),
             *(command.identity, str(command.owned or command.folder)),
         ]
-        with open(os.open(command.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as log:
+        appending = os.open(command.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(appending, "wb") as log:
             # Its own session: the terminal's Ctrl-C is for us, who stop it after our services.
             return subprocess.Popen(
                 [*launcher, *command.program],

@@ -154,7 +154,7 @@ class EmbeddedServers:
         try:
             await server.restart()
         except StudioError as error:
-            log.error("server_not_restarted", server=server.name, error=str(error))
+            log.warning("server_not_restarted", server=server.name, error=str(error))
         else:
             log.info("server_restarted", server=server.name, pid=server.pid)
 

@@ -10,7 +10,7 @@ import ctypes
 import os
 import pwd
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 
 NOBODY = 65534
 PR_SET_PDEATHSIG = 1
@@ -26,11 +26,11 @@ def main(arguments: list[str]) -> None:
     """Change who we are, tie our life to the parent's, and become the program."""
     parent, orphan_signal, identity, folder, *program = arguments
     if identity != "self" and sys.platform == "linux" and not _is_an_ordinary_user():
-        _be_nobody(folder, allow_namespace=identity == "nobody")
+        _be_nobody(Path(folder), allow_namespace=identity == "nobody")
     # A change of identity clears the parent-death signal, so it is set after that.
     if sys.platform == "linux":
         _die_with(int(parent), int(orphan_signal))
-    os.execv(program[0], program)
+    os.execv(program[0], program)  # noqa: S606  A shell in between would be the one to be ended.
 
 
 def _is_an_ordinary_user() -> bool:
@@ -48,7 +48,7 @@ def _die_with(parent: int, orphan_signal: int) -> None:
         sys.exit("the parent has died before the server started")
 
 
-def _be_nobody(folder: str, allow_namespace: bool) -> None:
+def _be_nobody(folder: Path, allow_namespace: bool) -> None:
     """Stop being root or a number without a name, without a new account and without chmod.
 
     Where namespaces are refused, a number without a name stays one: the program says so.
@@ -81,8 +81,7 @@ def _enter_namespace() -> None:
         ("gid_map", f"{NOBODY} {gid} 1"),
         ("uid_map", f"{NOBODY} {uid} 1"),
     ):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+        Path("/proc/self", name).write_text(text)
 
 
 def _drop_to_nobody() -> None:
@@ -100,19 +99,13 @@ def _drop_to_nobody() -> None:
     _check(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0), "prctl")
 
 
-def _own(folder: str, uid: int) -> None:
+def _own(folder: Path, uid: int) -> None:
     """Give the server's own folder, and nothing above it, to the user the server will be."""
-    if os.stat(folder).st_uid == uid:
+    if folder.stat().st_uid == uid:
         return
-    for path in _tree(folder):
+    # The top folder comes last: an interrupted change of owner is seen and done again.
+    for path in (*folder.rglob("*"), folder):
         os.chown(path, uid, -1, follow_symlinks=False)
-
-
-def _tree(folder: str) -> Iterator[str]:
-    for parent, _, files in os.walk(folder, topdown=False):
-        yield from (os.path.join(parent, file) for file in files)
-        # The top folder comes last: an interrupted change of owner is seen and done again.
-        yield parent
 
 
 def _libc() -> ctypes.CDLL:

