@@ -11,7 +11,10 @@ LEASE_SUBJECT = "ask.v1.lease"
 
 
 class LeaseAsk(Wire):
-    """What the worker has to offer. Asked again while it holds a lease, it gets that lease."""
+    """What the worker has to offer. Asked again while it holds a lease, it gets that lease.
+
+    `done_*` names the attempt that it finished last, whose lease it does not mean any more.
+    """
 
     worker_id: str
     slot: str
@@ -20,6 +23,8 @@ class LeaseAsk(Wire):
     vram_free_mib: int
     weights: tuple[str, ...] = ()
     warm: tuple[str, ...] = ()
+    done_prompt_id: str = ""
+    done_attempt: int = 0
 
 
 class LeaseAnswer(Wire):

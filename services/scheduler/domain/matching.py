@@ -113,6 +113,10 @@ class WaitingRoom:
     def __iter__(self) -> Iterator[Waiting]:
         return iter(self._known.values())
 
+    def waiting_of(self, tenant: str) -> int:
+        """Return how many runs of the tenant wait."""
+        return sum(len(tenants.get(tenant, ())) for tenants in self._lines.values())
+
     def add(self, waiting: Waiting) -> None:
         """Let a run wait; one that waits already stays where it is."""
         if waiting.prompt_id in self._known:

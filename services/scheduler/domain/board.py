@@ -1,0 +1,113 @@
+"""All open prompts at a glance: their stories, who waits, and who holds a lease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from libs.events.asks import LeaseAnswer
+from libs.events.base import Event
+from libs.events.envelope import Cause, Recorded
+from libs.events.prompt import PromptSubmitted
+from libs.events.run import LeaseGranted, RunQueued
+from libs.events.verdict import PromptValidated
+from services.scheduler.domain.fleet import Fleet
+from services.scheduler.domain.matching import Waiting, WaitingRoom
+from services.scheduler.domain.story import Story, evolve
+
+
+@dataclass
+class Board:
+    """The fold of the whole stream; a prompt is dropped when its run is over.
+
+    `granting` holds the runs whose lease is being written, which wait no more but have no
+    lease yet.
+    """
+
+    fleet: Fleet
+    stories: dict[str, Story] = field(default_factory=dict)
+    room: WaitingRoom = field(default_factory=WaitingRoom)
+    holders: dict[str, str] = field(default_factory=dict)
+    causes: dict[str, Cause] = field(default_factory=dict)
+    grants: dict[str, Recorded[Event]] = field(default_factory=dict)
+    granting: set[str] = field(default_factory=set)
+    number_seen: int = 0
+
+    def apply(self, recorded: Recorded[Event]) -> tuple[str, ...]:
+        """Take in one event; return the prompts about which something may have to be done."""
+        slot = self.fleet.evolve(recorded.event)
+        if slot:
+            return tuple(self.holders.values())
+        prompt_id = recorded.event.correlation_id
+        story = self._story(prompt_id, recorded)
+        if story is None:
+            return ()
+        if isinstance(recorded.event, RunQueued):
+            self.number_seen = max(self.number_seen, recorded.event.number)
+        if isinstance(recorded.event, LeaseGranted) and recorded.seq > story.run_seq:
+            self.grants[prompt_id] = recorded
+        self.causes[prompt_id] = recorded.cause()
+        story = evolve(story, recorded.event, recorded.seq, recorded.time)
+        self.stories[prompt_id] = story
+        self.place(story)
+        return (prompt_id,)
+
+    def place(self, story: Story) -> None:
+        """Bring the queue and the leases in line with the story."""
+        prompt_id, run = story.prompt_id, story.run
+        if run.phase == "queued" and prompt_id not in self.granting:
+            self.room.add(_waiting(story))
+        else:
+            self.room.remove(prompt_id)
+        if story.executing:
+            self.holders[run.worker_id] = prompt_id
+        else:
+            for worker_id in [who for who, held in self.holders.items() if held == prompt_id]:
+                del self.holders[worker_id]
+        if run.over:
+            self.drop(prompt_id)
+
+    def drop(self, prompt_id: str) -> None:
+        """Forget a prompt."""
+        self.stories.pop(prompt_id, None)
+        self.causes.pop(prompt_id, None)
+        self.grants.pop(prompt_id, None)
+
+    def answer(self, prompt_id: str) -> LeaseAnswer:
+        """Return the lease of the prompt with all that its worker needs."""
+        story, granted = self.stories.get(prompt_id), self.grants.get(prompt_id)
+        if story is None or granted is None or not isinstance(granted.event, LeaseGranted):
+            return LeaseAnswer()
+        if not isinstance(story.verdict, PromptValidated):
+            return LeaseAnswer()
+        return LeaseAnswer(
+            tenant=story.tenant,
+            lease=granted.event,
+            submitted=story.submitted,
+            validated=story.verdict,
+            traceparent=granted.traceparent,
+            causation_id=granted.event_id,
+        )
+
+    def _story(self, prompt_id: str, recorded: Recorded[Event]) -> Story | None:
+        """Return the prompt's story so far; only its submission opens one."""
+        story = self.stories.get(prompt_id)
+        if story is None and isinstance(recorded.event, PromptSubmitted):
+            return Story(prompt_id, recorded.tenant)
+        return story
+
+
+def _waiting(story: Story) -> Waiting:
+    submitted, verdict = story.submitted, story.verdict
+    if submitted is None or story.queued_at is None or not isinstance(verdict, PromptValidated):
+        raise ValueError("a run is queued only after it was submitted and validated")
+    return Waiting(
+        prompt_id=story.prompt_id,
+        tenant=story.tenant,
+        tier=verdict.tier,
+        number=story.run.number,
+        since=story.queued_at,
+        vram_mib=verdict.vram_mib,
+        needs=tuple(f"{need.folder}/{need.name}" for need in verdict.needs),
+        front=submitted.front,
+        priority=submitted.priority,
+    )

@@ -1,0 +1,329 @@
+"""The scheduler's hands: follow the stream, do what each story asks for, grant leases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from libs.bus.base import Bus, DeadLetter
+from libs.core.errors import StudioError, Unavailable
+from libs.decider import Folds, transact
+from libs.events.asks import LeaseAnswer
+from libs.events.base import Event, subject
+from libs.events.envelope import Cause, Recorded
+from libs.events.run import LeaseExpired
+from libs.events.signals import Heartbeat, Stop, control_subject
+from services.scheduler.desk import Desk, Parked
+from services.scheduler.domain import run
+from services.scheduler.domain.board import Board
+from services.scheduler.domain.decisions import AdmitRun, StopWorker, Terms, next_command
+from services.scheduler.domain.fleet import Fleet
+from services.scheduler.domain.matching import Match, Waiting, obstacle
+from services.scheduler.domain.run import (
+    Command,
+    EndRun,
+    GiveUpRun,
+    GrantLease,
+    QueueRun,
+    RefuseRun,
+    Run,
+)
+from services.scheduler.domain.story import Story
+from services.scheduler.numbers import Numbers
+from services.scheduler.settings import SchedulerSettings
+
+log = structlog.get_logger(__name__)
+
+APPENDS_AT_ONCE = 64
+TICK_SECONDS = 0.1
+SWEEP_SECONDS = 1.0
+STOP_AGAIN_SECONDS = 0.5
+BUSY_RETRY_SECONDS = 30
+
+
+@dataclass
+class Scheduler:
+    """Follows always; acts only while `leading`.
+
+    Safety does not rest on who leads: whatever is written goes through the expected sequence of
+    the run's subject, so two leaders waste work and nothing else.
+    """
+
+    bus: Bus
+    now: Callable[[], datetime]
+    settings: SchedulerSettings
+    silence_seconds: float
+    start_seq: Callable[[], Awaitable[int]]
+    leading: bool = False
+    position: int = 0
+
+    _folds: Folds[Run] = field(default_factory=Folds)
+    _busy: set[str] = field(default_factory=set)
+    _again: set[str] = field(default_factory=set)
+    _told: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    _unfit: dict[str, datetime] = field(default_factory=dict)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.board = Board(Fleet(self.silence_seconds, self.now()))
+        self.desk = Desk(self.board, self.now, self.settings.poll_seconds, self.match)
+        self.numbers = Numbers(self.bus)
+        self._appends = asyncio.Semaphore(APPENDS_AT_ONCE)
+        self._moved = asyncio.Event()
+        self._terms = Terms(
+            self.settings.attempts_max,
+            self.settings.cancel_seconds,
+            self.settings.wait_seconds_max,
+        )
+
+    # Following.
+
+    async def follow(self) -> None:
+        """Read every event from the first unfinished prompt on, for ever."""
+        start = await self.start_seq()
+        async for batch in self.bus.feed(start_seq=start):
+            for recorded in batch.events:
+                self._take_in(recorded)
+            self.position = max(self.position, batch.last_seq)
+            self._moved.set()
+            self._moved = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Hear the heartbeats of all workers, for ever."""
+        async for signal in self.bus.signals("sig.v1.worker.*"):
+            try:
+                beat = Heartbeat.model_validate_json(signal.data)
+            except ValueError:
+                log.warning("unreadable_heartbeat", subject=signal.subject)
+                continue
+            self.board.fleet.hear(beat.worker_id, self.now())
+
+    async def caught_up(self) -> None:
+        """Wait until everything that is on the stream now has been read."""
+        target = (await self.bus.state()).last_seq
+        while self.position < target:
+            await self._moved.wait()
+
+    def _take_in(self, recorded: Recorded[Event]) -> None:
+        for prompt_id in self.board.apply(recorded):
+            self.look_at(prompt_id)
+        self.match()
+
+    # Leading.
+
+    async def begin(self) -> None:
+        """Start to act: every worker gets one full period before its silence counts."""
+        await self.caught_up()
+        self.numbers.forget()
+        self.board.fleet.judge_from(self.now())
+        self.leading = True
+        for prompt_id in list(self.board.stories):
+            self.look_at(prompt_id)
+        self.match()
+
+    def cease(self) -> None:
+        """Stop to act, and send everybody who asks away."""
+        self.leading = False
+        self.desk.clear()
+
+    async def settle(self) -> None:
+        """Finish what is in hand."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def tick(self) -> None:
+        """Let time count, for ever: silence, bounds, and what did not work the last time."""
+        swept = self.now()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            if not self.leading:
+                continue
+            again, self._again = self._again, set()
+            for prompt_id in again | set(self.board.holders.values()) | set(self.board.grants):
+                self.look_at(prompt_id)
+            now = self.now()
+            if now - swept >= timedelta(seconds=SWEEP_SECONDS):
+                swept = now
+                self._sweep(now)
+            self.match()
+
+    def _sweep(self, now: datetime) -> None:
+        self.board.fleet.sweep(now)
+        self._told = {key: at for key, at in self._told.items() if key[0] in self.board.stories}
+        offers = self.board.fleet.known_offers(now)
+        found: dict[tuple[tuple[str, ...], int], str] = {}
+        unfit: dict[str, datetime] = {}
+        for waiting in list(self.board.room):
+            self.look_at(waiting.prompt_id)
+            key = (waiting.needs, waiting.vram_mib)
+            if key not in found:
+                found[key] = obstacle(waiting, offers or ())
+            if found[key]:
+                unfit[waiting.prompt_id] = since = self._unfit.get(waiting.prompt_id, now)
+                if now - since >= timedelta(seconds=self.settings.unfit_seconds):
+                    self._end_unfit(waiting, found[key])
+        self._unfit = unfit
+
+    def _end_unfit(self, waiting: Waiting, reason: str) -> None:
+        story = self.board.stories[waiting.prompt_id]
+        command = EndRun(waiting.prompt_id, "expired", reason, story.run.attempt)
+        self._spawn(self._guarded(story, command))
+
+    # Doing what a story asks for.
+
+    def look_at(self, prompt_id: str) -> None:
+        """Do, in the background, what the story of the prompt asks for."""
+        story = self.board.stories.get(prompt_id)
+        if not self.leading or story is None or prompt_id in self._busy:
+            return
+        if self._decide(story) is not None:
+            self._busy.add(prompt_id)
+            self._spawn(self._drive(prompt_id))
+
+    def _decide(self, story: Story) -> Command | AdmitRun | StopWorker | None:
+        now = self.now()
+        lost = ""
+        if story.executing:
+            lost = self.board.fleet.lost(story.run.worker_id, story.leased_at, now)
+        decision = next_command(story, now, terms=self._terms, worker_lost=lost)
+        if isinstance(decision, StopWorker):
+            told = self._told.get((decision.prompt_id, decision.attempt))
+            if told is not None and now - told < timedelta(seconds=STOP_AGAIN_SECONDS):
+                return None
+        return decision
+
+    async def _drive(self, prompt_id: str) -> None:
+        try:
+            while (story := self.board.stories.get(prompt_id)) is not None:
+                decision = self._decide(story)
+                if decision is None or not self.leading:
+                    return
+                if isinstance(decision, StopWorker):
+                    await self._stop_worker(decision)
+                    return
+                if isinstance(decision, AdmitRun):
+                    decision = await self._admission(story, decision)
+                if not await self._guarded(story, decision):
+                    return
+        finally:
+            self._busy.discard(prompt_id)
+
+    async def _admission(self, story: Story, admit: AdmitRun) -> QueueRun | RefuseRun:
+        room = self.board.room
+        if len(room) >= self.settings.queue_max:
+            message = f"{self.settings.queue_max} runs are waiting already"
+            return RefuseRun(admit.prompt_id, 503, "queue_full", message, BUSY_RETRY_SECONDS)
+        if room.waiting_of(story.tenant) >= self.settings.tenant_queue_max:
+            message = f"{self.settings.tenant_queue_max} runs of this tenant are waiting already"
+            return RefuseRun(admit.prompt_id, 429, "queue_full", message, BUSY_RETRY_SECONDS)
+        number = await self.numbers.take(self.board.number_seen)
+        return QueueRun(admit.prompt_id, number, admit.tier, admit.account)
+
+    async def _guarded(self, story: Story, command: Command) -> bool:
+        """Do it; what did not work this time is looked at again at the next tick."""
+        try:
+            written = await self._do(story, command)
+        except Unavailable as error:
+            log.warning("not_written_yet", prompt_id=story.prompt_id, error=error.message)
+            written = ()
+        except StudioError:
+            log.exception("cannot_be_written", prompt_id=story.prompt_id)
+            return False
+        if not written:
+            self._again.add(story.prompt_id)
+        return bool(written)
+
+    async def _do(self, story: Story, command: Command) -> tuple[Recorded[Event], ...]:
+        where = subject(story.tenant, "run", story.prompt_id)
+        self._folds.put(where, story.run, story.run_seq)
+        cause = self.board.causes.get(story.prompt_id, Cause(correlation_id=story.prompt_id))
+        async with self._appends:
+            written = await transact(
+                self.bus.journal, run, where, command, cause, folds=self._folds
+            )
+        self._folds.drop(where)
+        for recorded in written:
+            self.board.apply(recorded)
+            if isinstance(recorded.event, LeaseExpired):
+                expired = recorded.event
+                await self._stop_worker(
+                    StopWorker(
+                        expired.worker_id, expired.prompt_id, expired.attempt, "the lease is lost"
+                    )
+                )
+        self.match()
+        return written
+
+    async def _stop_worker(self, decision: StopWorker) -> None:
+        self._told[decision.prompt_id, decision.attempt] = self.now()
+        stop = Stop(prompt_id=decision.prompt_id, attempt=decision.attempt, reason=decision.reason)
+        try:
+            data = stop.model_dump_json().encode()
+            await self.bus.signal(control_subject(decision.worker_id), data)
+        except Unavailable as error:
+            log.warning("stop_not_sent", worker_id=decision.worker_id, error=error.message)
+
+    # Granting.
+
+    def match(self) -> None:
+        """Give waiting runs to asking workers, as many as there are of both."""
+        while self.leading and (found := self.desk.next_match()) is not None:
+            match, parked = found
+            self.board.granting.add(match.waiting.prompt_id)
+            self.board.room.take(match.waiting, self.now())
+            self._spawn(self._grant(match, parked))
+
+    async def _grant(self, match: Match, parked: Parked) -> None:
+        prompt_id = match.waiting.prompt_id
+        answer = LeaseAnswer()
+        try:
+            story = self.board.stories.get(prompt_id)
+            if story is not None:
+                command = GrantLease(
+                    prompt_id, match.offer.worker_id, self.now(), self.settings.term_seconds
+                )
+                if await self._guarded(story, command):
+                    answer = self.board.answer(prompt_id)
+        finally:
+            self.board.granting.discard(prompt_id)
+            parked.say(answer)
+            left = self.board.stories.get(prompt_id)
+            if left is not None:
+                self.board.place(left)
+                self.look_at(prompt_id)
+
+    # Burying.
+
+    async def bury(self) -> None:
+        """End every prompt about which some service gave up, for ever."""
+        async for letter in self.bus.dead_letters(durable="scheduler"):
+            while letter.tenant and letter.prompt_id:
+                try:
+                    await self._end_letter(letter)
+                    break
+                except Unavailable as error:
+                    log.warning("not_buried_yet", prompt_id=letter.prompt_id, error=error.message)
+                    await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _end_letter(self, letter: DeadLetter) -> None:
+        where = subject(letter.tenant, "run", letter.prompt_id)
+        command = GiveUpRun(letter.prompt_id, "internal")
+        cause = self.board.causes.get(letter.prompt_id, Cause(correlation_id=letter.prompt_id))
+        for recorded in await transact(self.bus.journal, run, where, command, cause):
+            self.board.apply(recorded)
+        log.error("gave_up", prompt_id=letter.prompt_id, service=letter.service)
+
+    def _spawn(self, work: Awaitable[object]) -> None:
+        async def guard() -> None:
+            try:
+                await work
+            except Exception:
+                log.exception("work_failed")
+
+        task = asyncio.create_task(guard())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
