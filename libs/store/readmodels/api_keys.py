@@ -6,11 +6,11 @@ import hashlib
 import re
 import secrets
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Column, LargeBinary, Table, Text, insert, select, update
+from sqlalchemy import Column, LargeBinary, Table, Text, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.store.metadata import METADATA, MOMENT
@@ -23,7 +23,7 @@ API_KEYS = Table(
     Column("tenant", Text, nullable=False),
     Column("user_id", Text, nullable=False),
     Column("tier", Text, nullable=False),
-    Column("created", MOMENT, nullable=False),
+    Column("created", MOMENT, nullable=False, server_default=text("now()")),
     Column("revoked", MOMENT),
 )
 
@@ -66,9 +66,14 @@ def digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def add(connection: AsyncConnection, key: ApiKeyRow) -> None:
-    """Keep a new key."""
-    await connection.execute(insert(API_KEYS), [asdict(key)])
+async def add(connection: AsyncConnection, *, tenant: str, user_id: str, tier: str) -> str:
+    """Make a key for a user and return its token, which is kept nowhere."""
+    token, key_id = new_token()
+    values = {"key_id": key_id, "digest": digest_of(token)}
+    await connection.execute(
+        insert(API_KEYS).values(**values, tenant=tenant, user_id=user_id, tier=tier)
+    )
+    return token
 
 
 async def find_by_digest(connection: AsyncConnection, digest: bytes) -> ApiKeyRow | None:
@@ -80,12 +85,12 @@ async def find_by_digest(connection: AsyncConnection, digest: bytes) -> ApiKeyRo
     return ApiKeyRow(**row) if row else None
 
 
-async def revoke(connection: AsyncConnection, key_id: str, moment: datetime) -> bool:
+async def revoke(connection: AsyncConnection, key_id: str) -> bool:
     """End a key; False if there is none or it has ended."""
     found = await connection.execute(
         update(API_KEYS)
         .where(API_KEYS.c.key_id == key_id, API_KEYS.c.revoked.is_(None))
-        .values(revoked=moment)
+        .values(revoked=func.now())
     )
     return bool(found.rowcount)
 

@@ -88,9 +88,7 @@ async def pages(
         after = rows[-1].seq
 
 
-async def hash_at(
-    connection: AsyncConnection, seq: int, *, stream: str = EVENTS
-) -> bytes | None:
+async def hash_at(connection: AsyncConnection, seq: int, *, stream: str = EVENTS) -> bytes | None:
     """Return the chain's hash at a sequence, or None if it is not archived."""
     query = select(EVENT_LOG.c.hash).where(EVENT_LOG.c.stream == stream, EVENT_LOG.c.seq == seq)
     found: bytes | None = await connection.scalar(query)

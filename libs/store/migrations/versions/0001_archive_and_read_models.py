@@ -197,7 +197,7 @@ CREATE TABLE api_keys (
     tenant TEXT NOT NULL,
     user_id TEXT NOT NULL,
     tier TEXT NOT NULL,
-    created TIMESTAMP WITH TIME ZONE NOT NULL,
+    created TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     revoked TIMESTAMP WITH TIME ZONE,
     PRIMARY KEY (key_id),
     UNIQUE (digest)
