@@ -88,7 +88,7 @@ async def find(
 
 
 async def names(
-    connection: AsyncConnection, tenant: str, user_id: str, *, folder: str = "input"
+    connection: AsyncConnection, tenant: str, user_id: str, folder: str = "input"
 ) -> list[str]:
     """Return a user's files of a folder as `subfolder/name`, sorted."""
     found = await connection.execute(
