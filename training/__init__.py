@@ -1,0 +1,1 @@
+"""How the demo model is made: pictures with captions, training, export and evaluation."""
