@@ -1,0 +1,1 @@
+"""The whole house, started as a user starts it, seen only from outside."""

@@ -1,0 +1,34 @@
+"""One house for all tests that only talk to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.houses import ROOT, House, house
+
+
+@pytest.fixture(scope="session")
+def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Run one house for the whole session."""
+    with house(tmp_path_factory.mktemp("house") / "home") as running:
+        yield running
+
+
+@pytest.fixture
+def api(shared_house: House) -> Iterator[httpx.Client]:
+    """Talk to the shared house."""
+    with shared_house.client() as client:
+        yield client
+
+
+@pytest.fixture
+def demo_graph() -> dict[str, Any]:
+    """Return the graph of the demo model."""
+    path: Path = ROOT / "libs" / "weights" / "demo" / "graph.json"
+    return dict(json.loads(path.read_text()))

@@ -1,0 +1,76 @@
+"""A plain WebSocket client, as anybody would write one."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any, Self
+
+import httpx
+from websockets.sync.client import ClientConnection, connect
+
+from tests.e2e.houses import House
+
+END_SECONDS_MAX = 120
+
+
+class Watcher:
+    """One socket; remembers all frames, binary ones as their length."""
+
+    def __init__(self, house: House, client_id: str = "") -> None:
+        self.client_id = client_id or uuid.uuid4().hex
+        address = house.url.replace("http", "ws", 1) + f"/ws?clientId={self.client_id}"
+        self.socket: ClientConnection = connect(address, max_size=None)
+        self.frames: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def until_end(self, prompt_id: str) -> list[dict[str, Any]]:
+        """Read until the terminal frame of `prompt_id`; return the frames about it."""
+        while True:
+            frame = self.read()
+            data = frame.get("data", {})
+            if (
+                frame["type"] == "executing"
+                and data.get("prompt_id") == prompt_id
+                and data.get("node") is None
+            ):
+                return self.about(prompt_id)
+
+    def read(self) -> dict[str, Any]:
+        """Read one frame."""
+        message = self.socket.recv(timeout=END_SECONDS_MAX)
+        frame: dict[str, Any] = (
+            {"type": "binary", "data": {"length": len(message)}}
+            if isinstance(message, bytes)
+            else json.loads(message)
+        )
+        self.frames.append(frame)
+        return frame
+
+    def about(self, prompt_id: str) -> list[dict[str, Any]]:
+        """Return the frames that speak of `prompt_id`."""
+        return [f for f in self.frames if f.get("data", {}).get("prompt_id") == prompt_id]
+
+
+def submit(client: httpx.Client, graph: Any, client_id: str = "", **extra: Any) -> str:
+    """POST a graph on the bare route and return its prompt id."""
+    answer = client.post("/prompt", json={"prompt": graph, "client_id": client_id, **extra})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["prompt_id"])
+
+
+def tiny_graph(color: int = 0, prefix: str = "tiny", *, preview: bool = True) -> dict[str, Any]:
+    """Return a graph without a model: one colour, shown or saved."""
+    end: dict[str, Any] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    if not preview:
+        end = {
+            "class_type": "SaveImage",
+            "inputs": {"images": ["1", 0], "filename_prefix": prefix},
+        }
+    empty = {"width": 64, "height": 64, "batch_size": 1, "color": color}
+    return {"1": {"class_type": "EmptyImage", "inputs": empty}, "2": end}
