@@ -167,15 +167,20 @@ def _node_errors(
 def _all_failed(
     bad: Sequence[str], findings: Mapping[str, Finding], node_errors: JsonObject
 ) -> GraphRefused:
-    lines = [
-        f"{found['message']}: {found['details']}"
-        for node_id in bad[:REPORTED_NODES_MAX]
-        for found in findings[node_id].problems
-    ]
+    # The nodes of a cycle all say the same, which is said once.
+    lines = dict.fromkeys(
+        _line(found) for node_id in bad[:REPORTED_NODES_MAX] for found in findings[node_id].problems
+    )
     error = problem(
         "prompt_outputs_failed_validation", "Prompt outputs failed validation", "\n".join(lines)
     )
     return GraphRefused(error, node_errors)
+
+
+def _line(found: JsonObject) -> str:
+    extra_info = found["extra_info"]
+    hint = extra_info.get("hint") if isinstance(extra_info, dict) else None
+    return f"{found['message']}: {found['details']}" + (f" ({hint})" if hint else "")
 
 
 def _coerced(graph: Graph, findings: Mapping[str, Finding]) -> Graph:

@@ -39,12 +39,13 @@ class LimitExceeded:
 
     def problem(self) -> JsonObject:
         """Return it as the error object of a node."""
-        bound = f"limit of {self.limit}"
+        bound = f"beyond the {self.tier} tier's limit of {self.limit}"
         if isinstance(self.limit, list):
-            bound = f"list of models: {', '.join(map(str, self.limit))}"
+            allowed = ", ".join(map(str, self.limit))
+            bound = f"not among the {self.tier} tier's models: {allowed}"
         return problem(
             "tier_limit_exceeded",
-            f"{self.field} {self.received} is beyond the {self.tier} tier's {bound}",
+            f"{self.field} {self.received} is {bound}",
             self.field,
             input_name=self.field,
             field=self.field,

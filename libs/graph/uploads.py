@@ -27,4 +27,7 @@ def annotated(name: str) -> Annotated:
 def upload_key(name: str) -> str:
     """Return the one spelling of a name: inputs bare, all others with their annotation."""
     plain, kind = annotated(name)
-    return plain if kind == "input" else f"{plain} [{kind}]"
+    # An input that is itself called `x [temp]` keeps its annotation, or it would be another file.
+    if kind == "input" and annotated(plain) == (plain, "input"):
+        return plain
+    return f"{plain} [{kind}]"

@@ -1,0 +1,161 @@
+"""The validator's verdict: from a document to what will be executed, or to why nothing will."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from libs.graph.cost import Work
+from libs.graph.needs import WeightsNeed
+from libs.graph.schema import Catalogue
+from libs.graph.tiers import ENTERPRISE, FREE, PRO, Tier
+from libs.nodes.registry import schemas
+from services.validator.domain.verdict import Accepted, RefusedPrompt, verdict
+from tests.unit.libs.graph.sample import CATALOGUE, SDXL, chain, changed, comfy, hip35, used
+from tests.unit.libs.graph.strategies import json_values, wild_prompts
+
+REAL = Catalogue(schemas(), {"checkpoints": (SDXL,)})
+
+
+def judged(
+    prompt: Any,
+    tier: Tier = FREE,
+    *,
+    files: frozenset[str] = frozenset(),
+    catalogue: Catalogue = CATALOGUE,
+    targets: tuple[str, ...] | None = None,
+) -> Accepted | RefusedPrompt:
+    sizes = {"loras/film_grain.safetensors": 210}
+    return verdict(prompt, catalogue, tier, targets, known_files=files, weight_sizes=sizes)
+
+
+def accepted(prompt: Any, tier: Tier = FREE, **more: Any) -> Accepted:
+    found = judged(prompt, tier, **more)
+    assert isinstance(found, Accepted), found
+    return found
+
+
+def refused(prompt: Any, tier: Tier = FREE, **more: Any) -> RefusedPrompt:
+    found = judged(prompt, tier, **more)
+    assert isinstance(found, RefusedPrompt)
+    return found
+
+
+@pytest.mark.covers("R106", "R190", "R264", "R265")
+@pytest.mark.parametrize("catalogue", [CATALOGUE, REAL], ids=["sample", "real node types"])
+@pytest.mark.parametrize("prompt", [hip35(), comfy()], ids=["hip35", "comfyui"])
+def test_the_example_is_accepted_with_its_needs_and_its_work(prompt: Any, catalogue: Catalogue):
+    found = accepted(prompt, catalogue=catalogue)
+    assert found.outputs == ("7",)
+    assert found.node_errors == {}
+    assert found.needs == (WeightsNeed("checkpoints", SDXL),)
+    assert found.vram_mib == 6656
+    assert found.work == Work(30 * (1024 * 1024 / 1e6), 1, 30, 1024, 1024)
+
+
+@pytest.mark.covers("R265")
+def test_the_memory_is_the_sum_of_what_is_named():
+    prompt = changed("5", model=["8", 0])
+    prompt["8"] = used(
+        "LoraLoader",
+        model=["1", 0],
+        clip=["1", 1],
+        lora_name="film_grain.safetensors",
+        strength_model=0.5,
+    )
+    assert accepted(prompt).vram_mib == 6656 + 210
+
+
+@pytest.mark.covers("R190")
+def test_a_partly_valid_graph_is_accepted_and_says_what_is_skipped():
+    prompt = comfy()
+    prompt["8"] = used("PreviewImage", images=["4", 0])
+    found = accepted(prompt)
+    assert found.outputs == ("7",)
+    assert list(found.node_errors) == ["8"]
+
+
+def test_what_a_skipped_output_needs_is_neither_fetched_nor_priced_nor_limited():
+    prompt = comfy()
+    prompt["8"] = used("PreviewImage", images=["10", 0], width=1)
+    prompt["9"] = used("LoadImage", image="gone.png")
+    prompt["10"] = used("ImageUpscaleWithModel", upscale_model=["11", 0], image=["9", 0])
+    prompt["11"] = used("UpscaleModelLoader", model_name="4x.safetensors")
+    found = accepted(prompt)
+    assert found.outputs == ("7",)
+    assert found.needs == (WeightsNeed("checkpoints", SDXL),)
+    assert found.work.images == 1
+
+
+def test_targets_choose_what_is_executed():
+    prompt = comfy()
+    prompt["8"] = used("PreviewImage", images=["6", 0])
+    assert accepted(prompt, targets=("8",)).outputs == ("8",)
+    assert refused(prompt, targets=("5",)).code == "prompt_no_outputs"
+
+
+@pytest.mark.covers("R373", "R375")
+@pytest.mark.parametrize(
+    ("prompt", "code"),
+    [
+        (chain(501), "too_many_nodes"),
+        (changed("2", text="x" * 10_001), "value_too_long"),
+        (changed("5", steps=0), "prompt_outputs_failed_validation"),
+        ({"1": used("Gone")}, "missing_node_type"),
+        (None, "invalid_prompt"),
+        ({}, "prompt_no_outputs"),
+    ],
+)
+def test_a_wrong_graph_is_refused_with_400(prompt: Any, code: str):
+    found = refused(prompt)
+    assert (found.status, found.code) == (400, code)
+
+
+@pytest.mark.covers("R351", "R352", "R353", "R354")
+@pytest.mark.parametrize(
+    ("prompt", "field"),
+    [
+        (changed("4", width=1032), "width"),
+        (changed("4", height=1032), "height"),
+        (changed("5", steps=31), "steps"),
+        (changed("4", batch_size=2), "batch_size"),
+        (changed("1", ckpt_name="flux1-dev.safetensors"), "ckpt_name"),
+    ],
+)
+def test_what_the_tier_does_not_allow_is_refused_with_403_and_pro_may(prompt: Any, field: str):
+    found = refused(prompt)
+    assert (found.status, found.code) == (403, "tier_limit_exceeded")
+    assert dict[str, Any](found.error)["extra_info"]["field"] == field
+    accepted(prompt, PRO)
+
+
+def test_a_wrong_graph_is_told_before_the_tier_is_asked():
+    assert refused(changed("5", steps=99999)).status == 400
+
+
+def test_only_uploads_of_the_caller_are_known():
+    prompt = {"1": used("LoadImage", image="cat.png"), "2": used("PreviewImage", images=["1", 0])}
+    accepted(prompt, files=frozenset({"cat.png"}))
+    found = refused(prompt, files=frozenset({"dog.png"}))
+    assert found.status == 400
+    entry: Any = found.node_errors["1"]
+    assert entry["errors"][0]["details"] == "image - Invalid image file: cat.png"
+
+
+@settings(deadline=None, max_examples=150)
+@given(json_values | wild_prompts())
+def test_every_document_gets_a_verdict(prompt: Any):
+    found = judged(prompt, ENTERPRISE)
+    if isinstance(found, Accepted):
+        assert found.outputs
+    else:
+        assert found.status in {400, 403}
+        assert found.error["message"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(wild_prompts())
+def test_the_same_document_gets_the_same_verdict(prompt: Any):
+    assert repr(judged(prompt)) == repr(judged(prompt))
