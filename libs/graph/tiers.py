@@ -60,6 +60,17 @@ ENTERPRISE: Final = Tier(
     dedicated_gpu=True,
 )
 
+# Whoever runs a house on a machine of their own is limited by the machine alone.
+OWNER: Final = Tier(
+    name="owner",
+    generations_per_day=None,
+    resolution_side_pixels_max=16_384,
+    steps_max=10_000,
+    batch_max=4_096,
+    models=None,
+    priority_queue=True,
+)
+
 # Other parts of the ecosystem know four tiers; the two extra names stand for pro.
 TIERS: Final[Mapping[str, Tier]] = {
     "free": FREE,
@@ -67,6 +78,7 @@ TIERS: Final[Mapping[str, Tier]] = {
     "team": PRO,
     "developer": PRO,
     "enterprise": ENTERPRISE,
+    "owner": OWNER,
 }
 
 
