@@ -1,8 +1,9 @@
-"""Ids are made here and in no other place, so that pure code never makes one."""
+"""Ids and times of events are made here, so that pure code never makes one."""
 
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 
 import uuid_utils
 
@@ -10,6 +11,11 @@ from libs.core.ids import EventId, PromptId
 
 # Changing this value would give every idempotency key a new prompt.
 NAMESPACE = uuid.UUID("8f3a1d56-6a0c-5e1b-9a53-35c0de000035")
+
+
+def utc_now() -> datetime:
+    """Return the time of this machine."""
+    return datetime.now(UTC)
 
 
 def new_event_id() -> EventId:

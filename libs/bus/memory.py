@@ -8,11 +8,11 @@ from datetime import datetime
 
 from libs.bus.base import AskHandler, Batch, DeadLetter, Reactor, Signal, StreamState
 from libs.bus.deadletter import letter_of, letter_of_delivery
-from libs.bus.identity import new_event_id
+from libs.bus.identity import new_event_id, utc_now
 from libs.bus.lanes import Delivery, Lanes
 from libs.bus.limits import IDLE_BATCH_SECONDS, check_sizes
 from libs.bus.memory_log import Stored
-from libs.bus.memory_world import Feeding, Published, World, utc_now
+from libs.bus.memory_world import Feeding, Published, World
 from libs.bus.replies import failure_headers, raise_failure
 from libs.bus.subjects import ALL_EVENTS, matches
 from libs.core.errors import StudioError, Unavailable

@@ -6,21 +6,17 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from libs.bus.base import AskHandler, DeadLetter, Reactor, Signal
 from libs.bus.bell import Bell
+from libs.bus.identity import utc_now
 from libs.bus.limits import CLAIM_SECONDS, SIGNALS_WAITING_MAX
 from libs.bus.memory_log import MemoryLog, MemoryReader
 from libs.bus.subjects import matches
 from libs.core.jsonvalue import JsonObject
 
 QUIET_TURNS = 10
-
-
-def utc_now() -> datetime:
-    """Return the time of this machine."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

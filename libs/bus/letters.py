@@ -1,0 +1,72 @@
+"""Dead letters and public events on JetStream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+from libs.bus.base import DeadLetter
+from libs.bus.connection import Connection
+from libs.bus.deadletter import PREFIX, headers_of, letter_from, subject_of_letter
+from libs.bus.pull import NANOS, Pull, create_consumer, place_of
+from libs.bus.reactor import JetStreamDelivery
+from libs.bus.reads import MESSAGE_ID
+from libs.bus.subjects import safe_token
+from libs.bus.writer import Draft, Write, Writer
+from libs.core.jsonvalue import JsonObject
+
+LETTERS_STREAM = "DLQ"
+PUBLIC_STREAM = "PUBLIC"
+LETTER_SECONDS_MAX = 120
+
+
+async def write_letter(connection: Connection, letter: DeadLetter) -> None:
+    """Keep a dead letter; the same one twice is kept once."""
+    headers = headers_of(letter)
+    draft = Draft(headers.pop(MESSAGE_ID), letter.payload, headers)
+    write = Write(LETTERS_STREAM, subject_of_letter(letter), [draft])
+    await Writer(connection).write(write)
+
+
+async def read_letters(connection: Connection, durable: str) -> AsyncIterator[DeadLetter]:
+    """Yield dead letters; one is acked when the next is asked for."""
+
+    async def create() -> str:
+        config: JsonObject = {
+            "durable_name": durable,
+            "name": durable,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": LETTER_SECONDS_MAX * NANOS,
+            "max_deliver": -1,
+            "filter_subject": f"{PREFIX}.>",
+        }
+        return await create_consumer(connection, LETTERS_STREAM, config, durable=durable)
+
+    pull = Pull(connection, LETTERS_STREAM, create)
+    in_hand: JetStreamDelivery | None = None
+    try:
+        while True:
+            message = await pull.next(1)
+            if message is None:
+                continue
+            place = place_of(message.reply)
+            in_hand = JetStreamDelivery(
+                connection, message.subject, message.reply, message.data, place.seq, 1
+            )
+            yield letter_from(place.seq, message.headers, message.data)
+            await in_hand.ack()
+            in_hand = None
+    finally:
+        await pull.close()
+        if in_hand is not None and connection.connected:
+            await in_hand.nak()
+
+
+async def write_public(
+    connection: Connection, tenant: str, kind: str, event_id: str, body: JsonObject
+) -> None:
+    """Publish one event to those outside."""
+    subject = f"pub.v1.{tenant}.generation.{safe_token(kind)}"
+    data = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    await Writer(connection).write(Write(PUBLIC_STREAM, subject, [Draft(event_id, data)]))
