@@ -42,6 +42,10 @@ class House:
                 return pid
         raise LookupError(command)
 
+    def descendants(self) -> list[int]:
+        """Return every process of the house but the first."""
+        return _descendants(self.process.pid)
+
     def engine_pid(self) -> int:
         """Return the engine's child process."""
         for pid in _descendants(self.process.pid):

@@ -1,0 +1,1 @@
+"""Speed, measured in one run against a named limit; numbers are kept under docs/bench."""
