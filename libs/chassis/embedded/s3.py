@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from libs.chassis.embedded.child import Command
 from libs.chassis.embedded.home import lay_out, log_of
+from libs.chassis.embedded.inner_tls import make_certificate
 from libs.chassis.embedded.ports import COMPANION_DISTANCE, LOOPBACK
 from libs.chassis.embedded.secret import secret, write_private
 from libs.chassis.embedded.server import Ports, Recipe, Server, binary
@@ -25,10 +26,14 @@ REGION = "us-east-1"
 MEMORY_LIMIT = "200MiB"
 TOKEN_SECONDS = 60
 SOCKETS = Path("/tmp")  # noqa: S108  Not our choice; see `_tidy`.
+TOKEN_TABLES = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+GRPC_PARTS = ("master", "volume", "filer", "s3", "client", "admin", "worker", "msg_broker")
 OTHER_PORTS = (
     *("s3_grpc", "master", "master_grpc", "volume", "volume_grpc"),
     *("filer", "filer_grpc", "admin"),
 )
+
+Rows = Mapping[str, str | int]
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,8 @@ def _options(folder: Path, ports: Ports) -> list[str]:
         "master.telemetry": "false",
         "admin.ui": "false",
         "webdav": "false",
+        # The master's HTTP port deletes whole buckets for whoever asks; its parts use gRPC.
+        "disableHttp": "true",
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
         "s3.iam": "false",
@@ -142,11 +149,21 @@ def _identities(access: S3Access) -> str:
 
 
 def _security(folder: Path) -> str:
-    """Close the inner HTTP ports: without a signed token they would serve any local user."""
-    parts = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
-    key = secret(folder / "inner_key")
+    """Close the ports between the server's parts, which would serve any local user or web page.
+
+    HTTP there asks for a signed token, gRPC for our certificate.
+    """
+    certificate, key = folder / "inner.crt", folder / "inner.pem"
+    make_certificate(certificate, key)
+    token: Rows = {"key": secret(folder / "inner_key"), "expires_after_seconds": TOKEN_SECONDS}
+    pair: Rows = {"cert": str(certificate), "key": str(key)}
+    tables: dict[str, Rows] = {"grpc": {"ca": str(certificate)}}
+    tables |= dict.fromkeys(TOKEN_TABLES, token)
+    tables |= {f"grpc.{part}": pair for part in GRPC_PARTS}
     return "".join(
-        f'[{part}]\nkey = "{key}"\nexpires_after_seconds = {TOKEN_SECONDS}\n' for part in parts
+        # JSON writes strings and numbers as TOML does.
+        f"[{table}]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in rows.items())
+        for table, rows in tables.items()
     )
 
 

@@ -23,6 +23,8 @@ from libs.chassis.embedded.s3 import S3Access, client
 
 ROOT = Path(__file__).parents[3]
 BUCKET = "kept"
+# More than one of the server's chunks of 4 MiB.
+BODY = b"kept" * 1_500_000
 START_SECONDS = 30
 
 
@@ -58,12 +60,12 @@ async def kept_in_postgres(url: str) -> bool:
 def keep_in_s3(access: S3Access) -> None:
     s3 = client(access)
     s3.create_bucket(Bucket=BUCKET)
-    s3.put_object(Bucket=BUCKET, Key="kept", Body=b"kept" * 100_000)
+    s3.put_object(Bucket=BUCKET, Key="kept", Body=BODY)
 
 
 def kept_in_s3(access: S3Access) -> bool:
     body = client(access).get_object(Bucket=BUCKET, Key="kept")["Body"].read()
-    return body == b"kept" * 100_000
+    return body == BODY
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import stat
 import sysconfig
 import time
@@ -144,10 +145,44 @@ async def test_nobody_gets_in_without_the_secrets(tmp_path: Path) -> None:
     guesser = client(replace(objects.access, secret_key="guessed"))
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         guesser.list_buckets()
-    inner = f"http://{LOOPBACK}:{objects.server.ports['filer']}/"
-    with pytest.raises(urllib.request.HTTPError, match="401"):
-        await asyncio.to_thread(urllib.request.urlopen, inner, None, 5)
     await asyncio.gather(postgres.server.stop(), objects.server.stop())
+
+
+@pytest.mark.parametrize(
+    ("part", "path"),
+    [
+        ("filer", "/"),
+        ("filer", "/buckets/kept/kept"),
+        ("master", "/dir/assign"),
+        ("master", f"/col/delete?collection={probes.BUCKET}"),
+        ("volume", "/1,0123456789"),
+    ],
+)
+async def test_the_inner_http_ports_of_s3_do_nothing_for_a_stranger(
+    tmp_path: Path, part: str, path: str
+) -> None:
+    objects = await start_s3(tmp_path, port=0)
+    probes.keep_in_s3(objects.access)
+    inner = f"http://{LOOPBACK}:{objects.server.ports[part]}{path}"
+    with pytest.raises(urllib.request.HTTPError, match=r"40[14]"):
+        await asyncio.to_thread(urllib.request.urlopen, inner, None, 5)
+    assert probes.kept_in_s3(objects.access)
+    await objects.server.stop()
+
+
+async def test_the_inner_grpc_ports_of_s3_hang_up_without_the_certificate(tmp_path: Path) -> None:
+    objects = await start_s3(tmp_path, port=0)
+    stranger = ssl.create_default_context()
+    stranger.check_hostname = False
+    stranger.verify_mode = ssl.CERT_NONE
+    stranger.set_alpn_protocols(["h2"])
+    for part in ("master_grpc", "volume_grpc", "filer_grpc", "s3_grpc"):
+        port = objects.server.ports[part]
+        reader, writer = await asyncio.open_connection(LOOPBACK, port, ssl=stranger)
+        with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
+            await reader.read()
+        writer.close()
+    await objects.server.stop()
 
 
 async def test_secrets_are_private_and_never_shown(tmp_path: Path) -> None:
