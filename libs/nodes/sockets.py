@@ -23,7 +23,6 @@ SamplerName = Literal[
     "heun",
     "dpm_2",
     "dpmpp_2m",
-    "dpmpp_2m_sde",
     "lcm",
     "ddim",
 ]

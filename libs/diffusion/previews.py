@@ -1,0 +1,56 @@
+"""A glance at a latent while it is being denoised, far cheaper than decoding it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image as Pillow
+from torch import Tensor
+from torch.nn import functional
+
+from libs.diffusion.values import LATENT_CHANNELS, PIXELS_PER_CELL
+
+SIDE_PIXELS_MAX = 512
+JPEG_QUALITY = 95
+SAMPLES = 8
+CELLS = 8
+
+
+def draw(projection: Tensor, seen: Tensor) -> bytes:
+    """Return the first latent of a batch as a JPEG, through `projection` to RGB."""
+    cells = seen[0].float().cpu()
+    rgb = torch.einsum("chw,cr->rhw", _with_one(cells[None])[0], projection)
+    factor = min(PIXELS_PER_CELL, SIDE_PIXELS_MAX / max(cells.shape[-2:]))
+    larger = functional.interpolate(rgb[None], scale_factor=factor, mode="bilinear")[0]
+    pixels = (larger.clamp(0, 1) * 255).movedim(0, -1).numpy().astype(np.uint8)
+    file = BytesIO()
+    Pillow.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
+
+
+@torch.inference_mode()
+def fit_projection(network: AutoencoderKL, latent_scale: float) -> Tensor:
+    """Fit [channels + 1, 3], the linear map that comes nearest to what the VAE decodes.
+
+    Random smooth latents are decoded once and averaged over each cell; least squares does the
+    rest. The generator is its own, so that no picture depends on whether previews are drawn.
+    """
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(SAMPLES, LATENT_CHANNELS, CELLS // 2, CELLS // 2, generator=generator)
+    latents = functional.interpolate(noise, size=(CELLS, CELLS), mode="bilinear")
+    weight = next(network.parameters())
+    placed = (latents / latent_scale).to(weight.device, weight.dtype)
+    decoded = network.decode(placed, return_dict=False)[0].float().cpu()
+    colours = functional.avg_pool2d((decoded + 1) / 2, PIXELS_PER_CELL)
+    given = _with_one(latents).movedim(1, -1).flatten(0, 2)
+    wanted = colours.movedim(1, -1).flatten(0, 2)
+    solution: Tensor = torch.linalg.lstsq(given, wanted).solution
+    return solution
+
+
+def _with_one(latents: Tensor) -> Tensor:
+    """Add a channel of ones, which the map's offset is multiplied with."""
+    return torch.cat([latents, torch.ones_like(latents[:, :1])], 1)

@@ -1,0 +1,1 @@
+"""From noise to a latent: parameterisations, schedules, samplers, guidance."""

@@ -1,0 +1,1 @@
+"""From words to what a diffusion network is conditioned on."""

@@ -1,0 +1,40 @@
+"""CLIP: the text encoders of a checkpoint, as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from libs.diffusion.conditioning import Conditioning, Entry
+from libs.diffusion.residency import Resident
+from libs.diffusion.text.tower import TowerKind, TowerNetwork, encode
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A text encoder: how to read it, and where it is."""
+
+    kind: TowerKind
+    network: Resident[TowerNetwork]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """CLIP: one tower or two side by side; `layer` overrides where they stop."""
+
+    towers: tuple[Tower, ...]
+    layer: int | None = None
+
+    def encode(self, text: str) -> Conditioning:
+        """Encode a text, weights and all."""
+        encoded = [
+            encode(tower.network.get(), tower.kind, text, self.layer) for tower in self.towers
+        ]
+        pooled = next((one.pooled for one in reversed(encoded) if one.pooled is not None), None)
+        context = torch.cat([one.context for one in encoded], -1)
+        return Conditioning((Entry(context, pooled),))
+
+    def stopping_at(self, layer: int) -> Clip:
+        """Return an encoder that stops `layer` (negative) from the end."""
+        return replace(self, layer=layer)

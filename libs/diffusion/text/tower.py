@@ -1,0 +1,89 @@
+"""One text encoder of a checkpoint: a CLIP text network, and the projection some have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from libs.diffusion.text.chunks import Chunk, Token, chunks, empty_chunk
+from libs.diffusion.text.tokenizer import END, tokenizer
+
+
+class TowerNetwork(nn.Module):
+    """The text network with its projection, moved and measured as one."""
+
+    def __init__(self, text: CLIPTextModel, projection: nn.Linear | None) -> None:
+        super().__init__()
+        self.text = text
+        self.projection = projection
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.parameters()).device
+
+
+@dataclass(frozen=True)
+class TowerKind:
+    """How a tower is read: its padding, its usual last layer, and the norm behind it."""
+
+    pad: int = END
+    layer: int = -1
+    final_norm: bool = True
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text: [1, tokens, width], and its summary [1, width] where the tower projects one."""
+
+    context: Tensor
+    pooled: Tensor | None
+
+
+@torch.inference_mode()
+def encode(network: TowerNetwork, kind: TowerKind, text: str, layer: int | None) -> Encoded:
+    """Encode a weighted text, all its chunks in one batch.
+
+    A weighted token is moved along the line from what the empty text has in its place.
+    """
+    pieces = chunks(text, tokenizer(), kind.pad)
+    weighted = any(token.weight != 1.0 for piece in pieces for token in piece)
+    batch = [*pieces, empty_chunk(kind.pad)] if weighted else pieces
+    ids = torch.tensor([[token.id for token in piece] for piece in batch])
+    output = network.text(ids.to(network.device), output_hidden_states=True)
+    context = _context(network, kind, output.hidden_states, layer)
+    if weighted:
+        context = _weigh(context[:-1], context[-1:], pieces)
+    pooled = _pooled(network, output.last_hidden_state[:1], pieces[0])
+    return Encoded(context.float().reshape(1, -1, context.shape[-1]).cpu(), pooled)
+
+
+def _context(
+    network: TowerNetwork, kind: TowerKind, states: Sequence[Tensor], layer: int | None
+) -> Tensor:
+    wanted = kind.layer if layer is None else layer
+    # A request beyond the first layer is answered with the first.
+    state = states[max(wanted, 1 - len(states))]
+    if not kind.final_norm:
+        return state
+    normed: Tensor = network.text.final_layer_norm(state)
+    return normed
+
+
+def _weigh(context: Tensor, empty: Tensor, pieces: Sequence[Sequence[Token]]) -> Tensor:
+    weights = torch.tensor([[token.weight for token in piece] for piece in pieces])
+    weight = weights[..., None].to(context.device)
+    return torch.where(weight == 1, context, (context - empty) * weight + empty)
+
+
+def _pooled(network: TowerNetwork, last: Tensor, piece: Chunk) -> Tensor | None:
+    """Return the projection of the first chunk's end mark: the first of its id."""
+    if network.projection is None:
+        return None
+    end = [token.id for token in piece].index(END)
+    projected: Tensor = network.projection(last[:, end])
+    return projected.float().cpu()

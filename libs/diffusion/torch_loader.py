@@ -1,0 +1,144 @@
+"""The loader that nodes are given: files become models, numbers become fresh values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+
+from libs.core.errors import Refused
+from libs.diffusion import pictures, previews
+from libs.diffusion.loader import text, unet, vae
+from libs.diffusion.loader.detect import detect
+from libs.diffusion.loader.file import WeightsFile
+from libs.diffusion.loader.text import TowerPlace
+from libs.diffusion.model import Model
+from libs.diffusion.placement import Placement
+from libs.diffusion.residency import ModelCache, Resident
+from libs.diffusion.sampling.noise import COMPATIBILITY_REFERENCE
+from libs.diffusion.text.clip import Clip, Tower
+from libs.diffusion.text.tower import TowerNetwork
+from libs.diffusion.upscale import UpscaleModel, build_compact
+from libs.diffusion.vae import Vae
+from libs.diffusion.values import LATENT_CHANNELS, PIXELS_PER_CELL, Latents, Mask, Picture
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class TorchLoader:
+    """Makes values on torch. Networks are read when first used, and shared while they fit.
+
+    `compatibility` is the number of the newest ComfyUI pull request whose numbers are followed.
+    """
+
+    placement: Placement
+    cache: ModelCache
+    compatibility: int = COMPATIBILITY_REFERENCE
+
+    def checkpoint(self, path: Path) -> tuple[Model, Clip, Vae]:
+        """Return the three parts of a checkpoint file."""
+        file = WeightsFile.open(path)
+        architecture = detect(file.shapes)
+        shape = architecture.unet
+
+        def load_unet() -> UNet2DConditionModel:
+            names = [name for name in file.shapes if name.startswith(unet.PREFIX)]
+            return unet.build_unet(shape, file.read(names, self.placement.unet))
+
+        decoder = Vae(self._vae_of(file, vae.PREFIX), self.placement)
+        preview = Preview(decoder, architecture.family.latent_scale)
+        model = Model(
+            unet=self._resident(file, "unet", load_unet),
+            architecture=architecture,
+            placement=self.placement,
+            compatibility=self.compatibility,
+            draw_preview=preview.draw,
+        )
+        if not architecture.towers:
+            raise Refused("the checkpoint holds no text encoder", file=path.name)
+        towers = tuple(
+            Tower(architecture.tower_kind(place), self._tower_of(file, place))
+            for place in architecture.towers
+        )
+        return model, Clip(towers), decoder
+
+    def vae(self, path: Path) -> Vae:
+        """Return the VAE in a file of its own, or in a checkpoint."""
+        file = WeightsFile.open(path)
+        prefix = vae.PREFIX if file.under(vae.PREFIX) else ""
+        return Vae(self._vae_of(file, prefix), self.placement)
+
+    def upscale_model(self, path: Path) -> UpscaleModel:
+        """Return the network in a file."""
+        file = WeightsFile.open(path)
+        network = self._resident(
+            file, "upscale", lambda: build_compact(file.read_under("", torch.float32))
+        )
+        return UpscaleModel(network, self.placement)
+
+    def picture(self, data: bytes) -> tuple[Picture, Mask]:
+        """Return the pictures in an image file, and the mask in its alpha channel."""
+        return pictures.decode_picture(data)
+
+    def blank_image(self, *, width: int, height: int, count: int, color: int) -> Picture:
+        """Return pictures of one colour, given as 0xRRGGBB."""
+        return pictures.blank_picture(width=width, height=height, count=count, color=color)
+
+    def blank_latent(self, *, width: int, height: int, count: int) -> Latents:
+        """Return empty latents for pictures of that size in pixels."""
+        rows, columns = height // PIXELS_PER_CELL, width // PIXELS_PER_CELL
+        return Latents(torch.zeros(count, LATENT_CHANNELS, rows, columns))
+
+    def free(self) -> None:
+        """Let go of all networks; values that point at them load them again when used."""
+        self.cache.free()
+
+    def _resident(self, file: WeightsFile, part: str, load: Callable[[], M]) -> Resident[M]:
+        device = self.placement.device
+        key = (*file.key, part, str(device))
+        return Resident(self.cache, key, lambda: load().to(device))
+
+    def _tower_of(self, file: WeightsFile, place: TowerPlace) -> Resident[TowerNetwork]:
+        return self._resident(
+            file,
+            place.prefix,
+            lambda: text.build_tower(place, file.read_under(place.prefix, self.placement.text)),
+        )
+
+    def _vae_of(self, file: WeightsFile, prefix: str) -> Resident[AutoencoderKL]:
+        def load() -> AutoencoderKL:
+            tensors = file.read_under(prefix, self.placement.vae)
+            if "decoder.conv_in.weight" not in tensors:
+                raise Refused("the file holds no VAE", file=file.path.name)
+            return vae.build_vae(tensors)
+
+        return self._resident(file, "vae", load)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Draws latents of a checkpoint; its map to RGB is fitted when the first is drawn."""
+
+    vae: Vae
+    latent_scale: float
+
+    def draw(self, seen: Tensor) -> bytes:
+        """Return a JPEG of the first latent."""
+        return previews.draw(self.projection, seen)
+
+    @cached_property
+    def projection(self) -> Tensor:
+        """The linear map from latents to RGB."""
+        return _projection(self.vae, self.latent_scale)
+
+
+@lru_cache(maxsize=16)
+def _projection(decoder: Vae, latent_scale: float) -> Tensor:
+    return previews.fit_projection(decoder.network.get(), latent_scale)

@@ -1,0 +1,81 @@
+"""VAE: the way between pictures and latents."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from torch.nn import functional
+
+from libs.diffusion.placement import Placement
+from libs.diffusion.residency import Resident
+from libs.diffusion.values import PIXELS_PER_CELL, Latents, Mask, Picture
+
+GREY = 0.5
+
+
+@dataclass(frozen=True)
+class Vae:
+    """VAE: a network that turns pictures into latents and back, one picture at a time.
+
+    One at a time, since a batch would round differently: a picture must not depend on its
+    neighbours.
+    """
+
+    network: Resident[AutoencoderKL]
+    placement: Placement
+
+    @torch.inference_mode()
+    def decode(self, latent: Latents) -> Picture:
+        """Turn latents into pictures."""
+        network = self.network.get()
+        decoded = [
+            network.decode(self._placed(sample), return_dict=False)[0].float().cpu()
+            for sample in torch.split(latent.samples, 1)
+        ]
+        return Picture(((torch.cat(decoded) + 1.0) / 2.0).clamp(0, 1).movedim(1, -1))
+
+    @torch.inference_mode()
+    def encode(self, image: Picture) -> Latents:
+        """Turn pictures into latents: the middle of what the network thinks likely."""
+        network = self.network.get()
+        pixels = whole_cells(image.pixels.movedim(-1, 1)) * 2.0 - 1.0
+        encoded = [
+            network.encode(self._placed(picture)).latent_dist.mode().float().cpu()
+            for picture in torch.split(pixels, 1)
+        ]
+        return Latents(torch.cat(encoded))
+
+    def encode_around(self, image: Picture, mask: Mask, grow_pixels: int) -> Latents:
+        """Turn pictures into latents with the masked part left grey and marked to repaint."""
+        size = (image.height, image.width)
+        values = functional.interpolate(mask.values[:, None], size=size, mode="bilinear")
+        hole = whole_cells(values)
+        pixels = whole_cells(image.pixels.movedim(-1, 1))
+        emptied = (pixels - GREY) * (1.0 - hole.round()) + GREY
+        latents = self.encode(Picture(emptied.movedim(1, -1)))
+        return latents.masked(Mask(grown(hole, grow_pixels)[:, 0].round()))
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.placement.device, self.placement.vae)
+
+
+def whole_cells(batch: Tensor) -> Tensor:
+    """Cut [count, channels, height, width] to multiples of eight, from the middle."""
+    height, width = (side // PIXELS_PER_CELL * PIXELS_PER_CELL for side in batch.shape[-2:])
+    top = batch.shape[-2] % PIXELS_PER_CELL // 2
+    left = batch.shape[-1] % PIXELS_PER_CELL // 2
+    return batch[..., top : top + height, left : left + width]
+
+
+def grown(mask: Tensor, pixels: int) -> Tensor:
+    """Return the mask with its edges moved outwards, so that the seam is repainted too."""
+    if pixels == 0:
+        return mask
+    kernel = mask.new_ones(1, 1, pixels, pixels)
+    padding = math.ceil((pixels - 1) / 2)
+    wider = functional.conv2d(mask.round(), kernel, padding=padding).clamp(0, 1)
+    return wider[..., : mask.shape[-2], : mask.shape[-1]]
