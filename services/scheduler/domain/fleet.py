@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from libs.events.asks import LeaseAsk
 from libs.events.base import Event
 from libs.events.worker import WorkerRegistered, WorkerStopped
 from services.scheduler.domain.matching import Offer
+
+STOPPED_MAX: Final = 1000
 
 
 @dataclass
@@ -20,7 +23,7 @@ class Fleet:
     _heard: dict[str, datetime] = field(default_factory=dict)
     _offers: dict[str, Offer] = field(default_factory=dict)
     _owners: dict[str, str] = field(default_factory=dict)
-    _stopped: set[str] = field(default_factory=set)
+    _stopped: dict[str, None] = field(default_factory=dict)
 
     def judge_from(self, now: datetime) -> None:
         """Begin to judge: every worker gets one full period before its silence counts."""
@@ -33,7 +36,9 @@ class Fleet:
                 self._owners[event.slot] = event.worker_id
                 return event.slot
             case WorkerStopped():
-                self._stopped.add(event.worker_id)
+                self._stopped[event.worker_id] = None
+                while len(self._stopped) > STOPPED_MAX:
+                    del self._stopped[next(iter(self._stopped))]
                 self.forget(event.worker_id)
                 return event.slot
         return ""

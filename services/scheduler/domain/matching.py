@@ -16,7 +16,12 @@ from typing import Final, NamedTuple, TypeAlias
 
 from libs.events.asks import LeaseAsk
 
-HEAD_START_SECONDS: Final[Mapping[str, float]] = {"free": 0.0, "pro": 60.0, "enterprise": 120.0}
+HEAD_START_SECONDS: Final[Mapping[str, float]] = {
+    "free": 0.0,
+    "pro": 60.0,
+    "enterprise": 120.0,
+    "owner": 120.0,
+}
 LOOKAHEAD: Final = 32
 TURNS_MAX: Final = 10_000
 
