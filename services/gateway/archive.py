@@ -1,0 +1,138 @@
+"""What the gateway reads from PostgreSQL: finished prompts, files, keys, the fleet's lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.core.ids import account_of
+from libs.store.engine import reading, writing
+from libs.store.readmodels import api_keys, checkpoint, outputs, prompts, uploads, workers
+from libs.store.readmodels.outputs import OutputRow
+from libs.store.readmodels.prompts import PromptRow
+from libs.store.readmodels.uploads import Folder, UploadRow
+from libs.store.readmodels.workers import WorkerRow
+from services.gateway.auth import Principal
+from services.gateway.domain.prompt import Prompt
+from services.gateway.domain.story import Owner
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A prompt that has ended, and the files of the attempt that counts."""
+
+    row: PromptRow
+    outputs: tuple[OutputRow, ...]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Queries of one database; every method takes and gives back one connection."""
+
+    database: AsyncEngine
+
+    async def recorded_seq(self) -> int:
+        """Return the sequence up to which everything is committed."""
+        async with reading(self.database) as connection:
+            return await checkpoint.covered_seq(connection)
+
+    async def start_seq(self) -> int:
+        """Return where to begin reading the stream so that no open prompt is missed."""
+        async with reading(self.database) as connection:
+            first_open = await prompts.first_open_seq(connection)
+            covered = await checkpoint.covered_seq(connection)
+        return min(first_open or covered + 1, covered + 1)
+
+    async def history(
+        self, owner: Owner, *, max_items: int, offset: int = 0, prompt_id: str | None = None
+    ) -> list[Finished]:
+        """Return ended prompts with their released files, oldest first."""
+        tenant, user_id = owner
+        async with reading(self.database) as connection:
+            rows = await prompts.history(
+                connection,
+                tenant,
+                user_id,
+                max_items=max_items,
+                offset=offset,
+                prompt_id=prompt_id,
+            )
+            found = await outputs.of_prompts(connection, tenant, [row.prompt_id for row in rows])
+        return [
+            Finished(
+                row,
+                tuple(output for output in found[row.prompt_id] if output.state == "released"),
+            )
+            for row in rows
+        ]
+
+    async def history_ids(
+        self, owner: Owner, items_max: int, *, prompt_id: str | None = None
+    ) -> list[str]:
+        """Return the ids of the newest ended prompts, or the one asked for if it is there."""
+        async with reading(self.database) as connection:
+            rows = await prompts.history(
+                connection, *owner, max_items=items_max, prompt_id=prompt_id
+            )
+        return [row.prompt_id for row in rows]
+
+    async def prompt(self, owner: Owner, prompt_id: str) -> PromptRow | None:
+        """Return a prompt of `owner`, in whatever state it is."""
+        async with reading(self.database) as connection:
+            row = await prompts.one(connection, owner[0], prompt_id)
+        return row if row is not None and row.user_id == owner[1] else None
+
+    async def output(
+        self, owner: Owner, folder: str, subfolder: str, filename: str
+    ) -> OutputRow | None:
+        """Return the newest released file of that name."""
+        async with reading(self.database) as connection:
+            return await outputs.find(connection, *owner, folder, subfolder, filename)
+
+    async def submitted_before(self, tenant: str, prompt_id: str) -> Prompt:
+        """Return a prompt that the journal may have forgotten: it keeps events for days only."""
+        async with reading(self.database) as connection:
+            row = await prompts.one(connection, tenant, prompt_id)
+        if row is None:
+            return Prompt()
+        return Prompt(
+            body_mac=row.body_mac,
+            keyed=row.keyed,
+            withdrawn=row.state == "withdrawn",
+            cancelled=row.cancel_requested,
+            removed=row.hidden,
+        )
+
+    async def key_holder(self, token: str) -> Principal | None:
+        """Return whose API key this is, if it is valid."""
+        async with reading(self.database) as connection:
+            row = await api_keys.find_by_digest(connection, api_keys.digest_of(token))
+        return (
+            Principal(row.tenant, row.user_id, account_of(row.user_id), row.tier) if row else None
+        )
+
+    async def choices(self, owner: Owner) -> dict[str, tuple[str, ...]]:
+        """Return the lists that node inputs choose from: the fleet's files, and one's uploads."""
+        async with reading(self.database) as connection:
+            weights = await workers.weights_of_fleet(connection)
+            inputs = await uploads.names(connection, *owner)
+        lists = {folder: tuple(file.name for file in files) for folder, files in weights.items()}
+        return {**lists, "input": tuple(inputs)}
+
+    async def fleet(self) -> list[WorkerRow]:
+        """Return the newest worker of every slot."""
+        async with reading(self.database) as connection:
+            return await workers.fleet(connection)
+
+    async def upload(
+        self, owner: Owner, folder: Folder, subfolder: str, name: str
+    ) -> UploadRow | None:
+        """Return an uploaded file."""
+        async with reading(self.database) as connection:
+            return await uploads.find(connection, *owner, folder, subfolder, name)
+
+    async def add_upload(self, upload: UploadRow, *, overwrite: bool) -> bool:
+        """Keep an upload; False when its name is taken and must stay."""
+        async with writing(self.database) as connection:
+            return await uploads.add(connection, upload, overwrite=overwrite)

@@ -1,0 +1,99 @@
+"""How a prompt's end is told: the last frames before the queue shrinks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from libs.core.jsonvalue import Json, JsonObject
+from services.gateway.domain.frames import Frame
+from services.gateway.domain.story import Story
+
+BLOCKED_MESSAGE = "The picture was withheld by the content policy"
+LOST_MESSAGE = "The run could not be finished"
+
+
+def last_frames(story: Story, time_ms: int, detail: JsonObject, at_work: str | None) -> list[Frame]:
+    """Return the frames that tell the end; none for a prompt that never came to a worker.
+
+    `detail` is the unsealed account of the failure, `at_work` the node that was last announced.
+    """
+    ended = story.ended
+    if ended is None:
+        return []
+    if ended.outcome == "succeeded":
+        return _success(story, time_ms)
+    if ended.outcome == "cancelled":
+        return _interrupted(story, time_ms, at_work) if story.attempt else []
+    return [_error(story, time_ms, detail, at_work)]
+
+
+def _success(story: Story, time_ms: int) -> list[Frame]:
+    """HIP-35's word goes first: clients of ComfyUI stop listening at theirs."""
+    prompt_id = story.prompt_id
+    return [
+        Frame("execution_complete", {"prompt_id": prompt_id}, story.ended_seq),
+        Frame("execution_success", {"prompt_id": prompt_id, "timestamp": time_ms}, story.ended_seq),
+    ]
+
+
+def _interrupted(story: Story, time_ms: int, at_work: str | None) -> list[Frame]:
+    event = story.interrupted
+    data: JsonObject = {
+        "prompt_id": story.prompt_id,
+        "node_id": (event.node_id if event else "") or at_work or "",
+        "node_type": event.node_type if event else "",
+        "executed": _texts(event.executed if event else ()),
+        "timestamp": time_ms,
+    }
+    return [Frame("execution_interrupted", data, story.ended_seq)]
+
+
+def _error(story: Story, time_ms: int, detail: JsonObject, at_work: str | None) -> Frame:
+    kind, message = _what(story, detail)
+    failed = story.failed
+    blocked_node = story.blocked[0].node_id if story.blocked else ""
+    data: JsonObject = {
+        "prompt_id": story.prompt_id,
+        "node_id": (failed.node_id if failed else "") or blocked_node or at_work or "",
+        "node_type": failed.node_type if failed else "",
+        "executed": _texts(failed.executed if failed else ()),
+        "exception_message": message,
+        "exception_type": kind,
+        "traceback": _lines(detail.get("traceback")),
+        "current_inputs": _object(detail.get("current_inputs")),
+        "current_outputs": _list(detail.get("current_outputs")),
+        "timestamp": time_ms,
+    }
+    return Frame("execution_error", data, story.ended_seq)
+
+
+def _what(story: Story, detail: JsonObject) -> tuple[str, str]:
+    ended = story.ended
+    reason = ended.reason if ended else ""
+    if ended and ended.outcome == "blocked":
+        categories = sorted({event.category for event in story.blocked})
+        named = f" ({', '.join(categories)})" if categories else ""
+        return "ContentBlocked", BLOCKED_MESSAGE + named
+    if story.failed:
+        message = detail.get("exception_message")
+        return story.failed.exception_type, str(message or reason or LOST_MESSAGE)
+    kind = "RunExpired" if ended and ended.outcome == "expired" else "WorkerLost"
+    return kind, reason or LOST_MESSAGE
+
+
+def _texts(ids: Sequence[str]) -> list[Json]:
+    return list(ids)
+
+
+def _lines(value: Json) -> list[Json]:
+    if isinstance(value, str):
+        return list(value.splitlines(keepends=True))
+    return _list(value)
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}

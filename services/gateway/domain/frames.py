@@ -1,0 +1,115 @@
+"""Frames: what a WebSocket client is told, and the shape of each message.
+
+The words and keys are ComfyUI's; HIP-35's messages are a subset of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from libs.core.jsonvalue import Json, JsonObject
+from libs.events.execution import NodeFinished, Output
+from libs.events.signals import Progress
+
+UI_KEYS: Mapping[str, str] = {"image": "images"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One text message; `seq` is the event that it tells of, 0 for news that may be lost."""
+
+    type: str
+    data: JsonObject
+    seq: int = 0
+
+
+def status(remaining: int) -> Frame:
+    """Say how many of the client's prompts are open."""
+    return Frame("status", {"status": {"exec_info": {"queue_remaining": remaining}}})
+
+
+def execution_start(prompt_id: str, time_ms: int, seq: int) -> Frame:
+    """Say that a worker began."""
+    return Frame("execution_start", {"prompt_id": prompt_id, "timestamp": time_ms}, seq)
+
+
+def execution_cached(prompt_id: str, nodes: Iterable[str], time_ms: int, seq: int) -> Frame:
+    """Say which nodes need not be executed again."""
+    data: JsonObject = {"nodes": list(nodes), "prompt_id": prompt_id, "timestamp": time_ms}
+    return Frame("execution_cached", data, seq)
+
+
+def executing(prompt_id: str, node_id: str | None, seq: int = 0) -> Frame:
+    """Say which node is at work; None when the prompt is over."""
+    data: JsonObject = {"node": node_id, "prompt_id": prompt_id}
+    if node_id is not None:
+        data["display_node"] = node_id
+    return Frame("executing", data, seq)
+
+
+def progress(prompt_id: str, step: Progress) -> Frame:
+    """Say how far the node at work is."""
+    return Frame(
+        "progress",
+        {
+            "value": _plain(step.value),
+            "max": _plain(step.total),
+            "prompt_id": prompt_id,
+            "node": step.node_id,
+        },
+    )
+
+
+def progress_state(prompt_id: str, nodes: Mapping[str, Progress]) -> Frame:
+    """Say how far every node is that is not still waiting."""
+    shown: JsonObject = {
+        node_id: {
+            "value": _plain(step.value),
+            "max": _plain(step.total),
+            "state": step.state,
+            "node_id": node_id,
+            "prompt_id": prompt_id,
+            "display_node_id": node_id,
+            "parent_node_id": None,
+            "real_node_id": node_id,
+        }
+        for node_id, step in nodes.items()
+    }
+    return Frame("progress_state", {"prompt_id": prompt_id, "nodes": shown})
+
+
+def executed(prompt_id: str, node_id: str, output: JsonObject, seq: int) -> Frame:
+    """Say what an output node shows."""
+    data: JsonObject = {
+        "node": node_id,
+        "display_node": node_id,
+        "output": output,
+        "prompt_id": prompt_id,
+    }
+    return Frame("executed", data, seq)
+
+
+def output_of(event: NodeFinished, released: frozenset[int], ui: JsonObject) -> JsonObject:
+    """Return what a node shows: its released files by kind, and the rest of its ui."""
+    shown: JsonObject = dict(ui)
+    for output in event.outputs:
+        if output.index in released:
+            files = shown.setdefault(UI_KEYS.get(output.kind, output.kind), [])
+            if isinstance(files, list):
+                files.append(file_of(output))
+    return shown
+
+
+def file_of(output: Output) -> JsonObject:
+    """Return an output as clients ask `/view` for it."""
+    return {
+        "filename": output.filename,
+        "subfolder": output.subfolder,
+        "type": output.folder,
+    }
+
+
+def _plain(value: float) -> Json:
+    """Whole numbers travel without a point: clients read steps as integers."""
+    return int(value) if value == int(value) else value

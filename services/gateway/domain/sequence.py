@@ -1,0 +1,242 @@
+"""The order of frames: news of one attempt, told in the order in which it happened.
+
+Events arrive for certain but late, signals at once but perhaps never. Both carry `order`.
+A missing signal is waited for a moment; an event that comes after its turn is told late.
+An output node is told only when each of its files is released or blocked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from libs.core.jsonvalue import JsonObject
+from libs.events.execution import ExecutionStarted, NodeFinished
+from libs.events.moderation import OutputBlocked, OutputReleased
+from libs.events.signals import Progress
+from services.gateway.domain import frames
+from services.gateway.domain.frames import Frame
+
+HELD_MAX = 2_000
+
+
+@dataclass(frozen=True)
+class Started:
+    """The attempt began."""
+
+    event: ExecutionStarted
+    time_ms: int
+    seq: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An output node finished; `ui` is None until it has been unsealed."""
+
+    event: NodeFinished
+    seq: int
+    ui: JsonObject | None
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Something took place `order` that nobody is shown, such as the attempt's end."""
+
+    order: int
+
+
+News = Started | Shown | Passed | Progress
+
+
+def order_of(news: News) -> int:
+    """Return the place of a piece of news in its attempt."""
+    return news.event.order if isinstance(news, Started | Shown) else news.order
+
+
+@dataclass
+class Sequence:
+    """The sequencer of one attempt; `now` is any clock that only grows, in seconds."""
+
+    prompt_id: str
+    attempt: int
+    wait_seconds: float = 1.0
+    started: Started | None = None
+    at_work: str | None = None
+    _next: int = 0
+    _held: dict[int, News] = field(default_factory=dict)
+    _late: list[Shown] = field(default_factory=list)
+    _gap_since: float | None = None
+    _nodes: dict[str, Progress] = field(default_factory=dict)
+    _cached: frozenset[str] = frozenset()
+    _verdicts: dict[tuple[str, int], bool] = field(default_factory=dict)
+    _seen: set[int] = field(default_factory=set)
+
+    def hear(self, news: News) -> None:
+        """Take news in; what was already told, or is old, changes nothing."""
+        order = order_of(news)
+        passed = self.started is not None and order < self._next
+        if isinstance(news, Shown):
+            if order in self._seen:
+                return
+            self._seen.add(order)
+            if passed:
+                self._late.append(news)
+                return
+        if passed or order in self._held or self._crowded_out(news):
+            return
+        self._held[order] = news
+
+    def judge(self, event: OutputReleased | OutputBlocked) -> None:
+        """Take moderation's answer about one file in."""
+        self._verdicts[event.node_id, event.index] = isinstance(event, OutputReleased)
+
+    def unseal(self, order: int, ui: JsonObject) -> None:
+        """Give an output node's unsealed ui."""
+        self._late = [_with_ui(news, order, ui) for news in self._late]
+        held = self._held.get(order)
+        if isinstance(held, Shown):
+            self._held[order] = _with_ui(held, order, ui)
+
+    def waits(self) -> bool:
+        """Say whether time alone can release something."""
+        return self._gap_since is not None
+
+    def ready(self, now: float) -> list[Frame]:
+        """Return what can be told now, in order."""
+        told = self._ready_late()
+        if self.started is None and not self._begin(told):
+            return told
+        while self._held:
+            news = self._held.get(self._next)
+            if news is None:
+                if not self._skip(now):
+                    break
+                continue
+            if isinstance(news, Shown) and not self._decided(news):
+                break
+            self._advance(told)
+        if not self._held:
+            self._gap_since = None
+        return told
+
+    def flush(self) -> list[Frame]:
+        """Return all that is left, waiting for nothing: the run is over and recorded."""
+        told = [frame for news in self._late for frame in self._tell_output(news)]
+        self._late = []
+        if self.started is None and not self._begin(told):
+            return told
+        for order in sorted(self._held):
+            self._next = order
+            self._advance(told)
+        self._gap_since = None
+        return told
+
+    def catch_up(self) -> list[Frame]:
+        """Return what tells a client that came late where the attempt is."""
+        if self.at_work is None:
+            return []
+        state = frames.progress_state(self.prompt_id, self._nodes)
+        return [state, frames.executing(self.prompt_id, self.at_work)]
+
+    def _begin(self, told: list[Frame]) -> bool:
+        begun = next((news for news in self._held.values() if isinstance(news, Started)), None)
+        if begun is None:
+            return False
+        self.started = begun
+        self._cached = frozenset(begun.event.cached)
+        self._next = begun.event.order
+        self._held = {order: news for order, news in self._held.items() if order >= self._next}
+        self._advance(told)
+        return True
+
+    def _skip(self, now: float) -> bool:
+        if self._gap_since is None:
+            self._gap_since = now
+        if now - self._gap_since < self.wait_seconds:
+            return False
+        self._next, self._gap_since = min(self._held), None
+        return True
+
+    def _advance(self, told: list[Frame]) -> None:
+        news = self._held.pop(self._next)
+        self._next += 1
+        self._gap_since = None
+        told.extend(self._tell(news))
+
+    def _tell(self, news: News) -> list[Frame]:
+        match news:
+            case Started(event, time_ms, seq):
+                return [
+                    frames.execution_start(self.prompt_id, time_ms, seq),
+                    frames.execution_cached(self.prompt_id, event.cached, time_ms, seq),
+                ]
+            case Shown():
+                return self._tell_output(news)
+            case Progress():
+                return self._tell_step(news)
+        return []
+
+    def _tell_step(self, step: Progress) -> list[Frame]:
+        told = [] if step.announces else self._announce(step.node_id, step)
+        self._nodes[step.node_id] = step
+        state = frames.progress_state(self.prompt_id, self._nodes)
+        if step.state != "running":
+            return [*told, state]
+        if step.announces:
+            self.at_work = step.node_id
+            return [*told, state, frames.executing(self.prompt_id, step.node_id)]
+        return [*told, state, frames.progress(self.prompt_id, step)]
+
+    def _tell_output(self, news: Shown) -> list[Frame]:
+        event = news.event
+        told = self._announce(event.node_id, None)
+        released = frozenset(
+            output.index
+            for output in event.outputs
+            if self._verdicts.get(_key(event, output.index))
+        )
+        output = frames.output_of(event, released, news.ui or {})
+        if output:
+            told.append(frames.executed(self.prompt_id, event.node_id, output, news.seq))
+        return told
+
+    def _announce(self, node_id: str, step: Progress | None) -> list[Frame]:
+        """Make up for an announcement that was lost; cached nodes are never announced."""
+        over = step is not None and step.state != "running"
+        if over or node_id in self._nodes or node_id in self._cached:
+            return []
+        total = step.total if step else 1
+        self._nodes[node_id] = Progress(
+            prompt_id=self.prompt_id,
+            attempt=self.attempt,
+            order=0,
+            node_id=node_id,
+            state="running",
+            total=total,
+            announces=True,
+        )
+        self.at_work = node_id
+        return [
+            frames.progress_state(self.prompt_id, self._nodes),
+            frames.executing(self.prompt_id, node_id),
+        ]
+
+    def _ready_late(self) -> list[Frame]:
+        due = [news for news in self._late if self._decided(news)]
+        self._late = [news for news in self._late if not self._decided(news)]
+        return [frame for news in due for frame in self._tell_output(news)]
+
+    def _decided(self, news: Shown) -> bool:
+        event = news.event
+        judged = all(_key(event, output.index) in self._verdicts for output in event.outputs)
+        return judged and (news.ui is not None or event.ui is None)
+
+    def _crowded_out(self, news: News) -> bool:
+        return len(self._held) >= HELD_MAX and isinstance(news, Progress) and not news.announces
+
+
+def _key(event: NodeFinished, index: int) -> tuple[str, int]:
+    return (event.node_id, index)
+
+
+def _with_ui(news: Shown, order: int, ui: JsonObject) -> Shown:
+    return Shown(news.event, news.seq, ui) if news.event.order == order else news

@@ -1,0 +1,49 @@
+"""Everything that routes may use, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import HTTPConnection
+
+from libs.bus.base import Bus
+from libs.sealed.base import Vault
+from services.gateway.admission import Admission
+from services.gateway.archive import Archive
+from services.gateway.auth import Gate, Principal
+from services.gateway.catalogue import Catalogues
+from services.gateway.commands import Commands
+from services.gateway.files import Files
+from services.gateway.hub import Hub
+from services.gateway.live import Live
+from services.gateway.settings import GatewaySettings
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway's hands; `main.build` puts them together."""
+
+    settings: GatewaySettings
+    bus: Bus
+    vault: Vault
+    archive: Archive
+    gate: Gate
+    hub: Hub
+    live: Live
+    admission: Admission
+    commands: Commands
+    catalogues: Catalogues
+    files: Files
+    now: Callable[[], datetime]
+
+    async def who(self, connection: HTTPConnection) -> Principal:
+        """Return who is asking."""
+        return await self.gate.principal(
+            connection.headers, connection.query_params, connection.cookies
+        )
+
+    async def ready(self) -> str:
+        """Say what is still missing before prompts are taken, or nothing."""
+        return "" if self.live.is_caught_up else "the queue is still being read"

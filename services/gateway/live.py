@@ -1,0 +1,205 @@
+"""The gateway's live view: one reader of the stream keeps queue, answers and frames true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+import structlog
+from pydantic import ValidationError
+
+from libs.bus.base import EVENTS_STREAM, Bus
+from libs.core.errors import Unavailable
+from libs.core.jsonvalue import JsonObject
+from libs.events.base import Event
+from libs.events.envelope import Recorded
+from libs.events.run import LeaseExpired, LeaseGranted, RunEnded, RunQueued, RunRefused
+from libs.events.signals import RECORDED_SUBJECT, Committed, Progress, progress_subject
+from services.gateway import metrics
+from services.gateway.answers import Answers, answer_of
+from services.gateway.archive import Archive
+from services.gateway.domain.frames import executing
+from services.gateway.domain.queue import Key, Queue
+from services.gateway.domain.story import Story
+from services.gateway.hub import Hub
+from services.gateway.telling import Telling
+
+POLL_SECONDS = 0.2
+TICK_SECONDS = 0.1
+TENANT_TOKEN = 2
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Live:
+    """Feed, signals and checkpoint in; queue, answers and frames out.
+
+    An end is shown only when the recorder has committed it, so that whoever hears of it, or
+    sees the queue empty, finds the row in the history.
+    """
+
+    bus: Bus
+    archive: Archive
+    hub: Hub
+    telling: Telling
+    queue: Queue = field(default_factory=Queue)
+    answers: Answers = field(default_factory=Answers)
+    recorded_seq: int = 0
+    _ending: OrderedDict[Key, Story] = field(default_factory=OrderedDict)
+    _finishing: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
+    _caught_up: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _awaited_seqs: list[int] = field(default_factory=list)
+
+    async def follow(self) -> None:
+        """Read the stream for ever, from the first open prompt on."""
+        start = await self.archive.start_seq()
+        self.recorded_seq = await self.archive.recorded_seq()
+        state = await self.bus.state()
+        if start > state.last_seq:
+            self._caught_up.set()
+        async for batch in self.bus.feed(start_seq=max(start, state.first_seq, 1)):
+            for recorded in batch.events:
+                self._apply(recorded)
+            if batch.pending == 0 and batch.last_seq >= state.last_seq:
+                self._caught_up.set()
+
+    async def hear_recorded(self) -> None:
+        """Hear from the recorder how far it has committed."""
+        async for signal in self.bus.signals(RECORDED_SUBJECT):
+            try:
+                committed = Committed.model_validate_json(signal.data)
+            except ValidationError as error:
+                log.warning("bad_signal", subject=signal.subject, error=str(error))
+                continue
+            if committed.stream == EVENTS_STREAM:
+                self._recorded(committed.seq)
+
+    async def poll_recorded(self) -> None:
+        """Look at the checkpoint itself while something waits: signals may be lost."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if not (self._ending or self._awaited_seqs):
+                continue
+            try:
+                self._recorded(await self.archive.recorded_seq())
+            except Unavailable as error:
+                log.warning("checkpoint_unknown", error=str(error))
+
+    async def hear_progress(self) -> None:
+        """Hear from workers how far they are."""
+        async for signal in self.bus.signals(progress_subject("*", "*")):
+            try:
+                progress = Progress.model_validate_json(signal.data)
+            except ValidationError as error:
+                log.warning("bad_signal", subject=signal.subject, error=str(error))
+                continue
+            story = self.queue.get(signal.subject.split(".")[TENANT_TOKEN], progress.prompt_id)
+            if story is not None:
+                self.telling.step(story, progress)
+
+    async def tick(self) -> None:
+        """Give up on overdue signals, ten times a second."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.telling.tick(self.queue.get)
+
+    async def caught_up(self, seconds: float) -> None:
+        """Wait until everything that was on the stream at start has been read."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._caught_up.wait()
+        except TimeoutError:
+            raise Unavailable("the queue is still being read", retry_after_seconds=1) from None
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Say whether the queue is known."""
+        return self._caught_up.is_set()
+
+    async def gone(self, keys: Collection[Key], seconds: float) -> bool:
+        """Wait until none of `keys` is open any more; say whether that came true in time."""
+        return await self._until(lambda: all(self.queue.get(*key) is None for key in keys), seconds)
+
+    async def recorded(self, seq: int, seconds: float) -> bool:
+        """Wait until the recorder has committed `seq`; say whether that came true in time."""
+        self._awaited_seqs.append(seq)
+        try:
+            return await self._until(lambda: self.recorded_seq >= seq, seconds)
+        finally:
+            self._awaited_seqs.remove(seq)
+
+    def _apply(self, recorded: Recorded[Event]) -> None:
+        story = self.queue.apply(recorded)
+        if story is None:
+            return
+        key = (story.tenant, story.prompt_id)
+        match recorded.event:
+            case RunQueued() | RunRefused():
+                position = self.queue.accepted_at(*key)
+                if (answer := answer_of(story, position)) is not None:
+                    self.answers.give(key, answer)
+                self._tell_status(story.tenant, recorded.seq)
+            case LeaseGranted() | LeaseExpired():
+                self._tell_status(story.tenant, recorded.seq)
+            case RunEnded():
+                self._ending[key] = story
+        self.telling.hear(story, recorded)
+        if isinstance(recorded.event, RunEnded):
+            self._settle()
+        self._wake()
+
+    def _recorded(self, seq: int) -> None:
+        if seq > self.recorded_seq:
+            self.recorded_seq = seq
+            self._settle()
+            self._wake()
+
+    def _settle(self) -> None:
+        """Show every end that is committed; what must be unsealed first takes a moment."""
+        while self._ending:
+            key, story = next(iter(self._ending.items()))
+            if story.ended_seq > self.recorded_seq:
+                return
+            del self._ending[key]
+            if self.telling.needs_time(story):
+                self._finishing[key] = asyncio.ensure_future(self._finish_later(key, story))
+            else:
+                self._finish(story, {})
+
+    async def _finish_later(self, key: Key, story: Story) -> None:
+        try:
+            self._finish(story, await self.telling.detail(story))
+        finally:
+            del self._finishing[key]
+
+    def _finish(self, story: Story, detail: JsonObject) -> None:
+        """Leave the queue and say so in one step: nobody can ask in between."""
+        self.queue.leave(story)
+        self.telling.finish(story, detail)
+        self._tell_status(story.tenant, story.ended_seq)
+        if story.attempt:
+            over = executing(story.prompt_id, None, story.ended_seq)
+            self.hub.tell(story.owner, story.submitted.client_id, [over])
+        if story.ended is not None:
+            metrics.ENDED.labels(story.ended.outcome).inc()
+        self._wake()
+
+    def _tell_status(self, tenant: str, seq: int) -> None:
+        self.hub.tell_status(tenant, self.queue.remaining, seq)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _until(self, come_true: Callable[[], bool], seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                while not come_true():
+                    await self._changed.wait()
+        except TimeoutError:
+            return come_true()
+        return True

@@ -1,0 +1,127 @@
+"""The gateway's table of contents."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.chassis.service import Resources, Service
+from services.gateway import errors, metrics
+from services.gateway.admission import Admission
+from services.gateway.archive import Archive
+from services.gateway.auth import Gate
+from services.gateway.catalogue import Catalogues
+from services.gateway.commands import Commands
+from services.gateway.files import Files
+from services.gateway.gateway import Gateway
+from services.gateway.hub import Hub
+from services.gateway.live import Live
+from services.gateway.routes.files import FileRoutes
+from services.gateway.routes.fixed import FixedRoutes
+from services.gateway.routes.health import HealthRoutes
+from services.gateway.routes.jobs import JobRoutes
+from services.gateway.routes.nodes import NodeRoutes
+from services.gateway.routes.page import PageRoutes
+from services.gateway.routes.prompts import PromptRoutes
+from services.gateway.routes.reading import ReadingRoutes
+from services.gateway.routes.table import add_routes
+from services.gateway.routes.ws import SocketRoute
+from services.gateway.settings import GatewaySettings
+from services.gateway.telling import Telling
+
+TITLE = "Hanzo Studio"
+
+
+def build(resources: Resources, settings: GatewaySettings | None = None) -> Service:
+    """Wire the gateway on real adapters."""
+    settings = settings or GatewaySettings()
+    gateway = build_gateway(resources, settings)
+    live = gateway.live
+
+    async def close() -> None:
+        gateway.hub.close()
+
+    return Service(
+        name="gateway",
+        tasks={
+            "feed": live.follow,
+            "recorded": live.hear_recorded,
+            "checkpoint": live.poll_recorded,
+            "progress": live.hear_progress,
+            "tick": live.tick,
+        },
+        app=build_app(gateway),
+        host=settings.host,
+        port=settings.port,
+        ready=gateway.ready,
+        stop=close,
+    )
+
+
+def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
+    """Put the gateway's parts together."""
+    journal, vault = resources.bus.journal, resources.vault
+    archive = Archive(resources.database)
+    hub = Hub(settings.ws_sockets_max, settings.ws_frames_max)
+    telling = Telling(hub, vault, settings.signal_wait_seconds, time.monotonic)
+    live = Live(resources.bus, archive, hub, telling)
+    catalogues = Catalogues(archive, settings.catalogue_seconds, time.monotonic)
+    return Gateway(
+        settings=settings,
+        bus=resources.bus,
+        vault=vault,
+        archive=archive,
+        gate=Gate(settings.auth, settings.host, archive),
+        hub=hub,
+        live=live,
+        admission=Admission(journal, vault, archive, live, settings, resources.now),
+        commands=Commands(journal, archive, live, settings),
+        catalogues=catalogues,
+        files=Files(resources.artifacts, vault, archive, catalogues, settings, resources.now),
+        now=resources.now,
+    )
+
+
+def build_app(gateway: Gateway) -> FastAPI:
+    """Return the HTTP and WebSocket app."""
+    # The usual documents pages load scripts from other hosts, so only the schema is served.
+    app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    errors.install(app)
+    for part in (
+        PromptRoutes(gateway),
+        ReadingRoutes(gateway),
+        FileRoutes(gateway),
+        NodeRoutes(gateway),
+        JobRoutes(gateway),
+        FixedRoutes(gateway),
+        HealthRoutes(gateway),
+        PageRoutes(gateway),
+    ):
+        add_routes(app, part.routes())
+    SocketRoute(gateway).add_to(app)
+    app.add_middleware(Counting)
+    return app
+
+
+class Counting:
+    """Counts answers by route and status; a plain ASGI layer, so that bodies stay streams."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on and look at the status."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # The route's pattern, never the path: paths are chosen by strangers.
+                route = getattr(scope.get("route"), "path", "unknown")
+                metrics.REQUESTS.labels(route, message["status"]).inc()
+            await send(message)
+
+        await self._app(scope, receive, counted)

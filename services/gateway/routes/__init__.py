@@ -1,0 +1,1 @@
+"""HTTP and WebSocket routes, each bare and under /api."""

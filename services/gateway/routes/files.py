@@ -1,0 +1,173 @@
+"""GET /view, POST /upload/image and /upload/mask."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from libs.core.errors import Refused
+from libs.core.jsonvalue import Json
+from services.gateway.domain.names import file_asked_for, folder_of, kind_of, upload_name
+from services.gateway.files import File, Upload
+from services.gateway.gateway import Gateway
+from services.gateway.http import parse_json, read_body
+from services.gateway.pictures import (
+    Channel,
+    preview_of,
+    render_channel,
+    render_preview,
+    with_mask,
+)
+from services.gateway.routes.table import Route
+
+FORM_BYTES = 65_536  # What a form has besides the picture: names, boundaries, other fields.
+FIELDS_MAX = 20
+CHANNELS: tuple[Channel, ...] = ("rgba", "rgb", "a")
+# Anything else could run as a page on our own site.
+SHOWN_INLINE = ("image/", "video/", "audio/")
+NEVER_INLINE = frozenset({"image/svg+xml"})
+
+
+@dataclass(frozen=True)
+class FileRoutes:
+    """The caller's files, out and in."""
+
+    gateway: Gateway
+
+    def routes(self) -> Iterable[Route]:
+        """Return the table of this file."""
+        return (
+            Route("GET", "/view", self.view),
+            Route("POST", "/upload/image", self.upload_image),
+            Route("POST", "/upload/mask", self.upload_mask),
+        )
+
+    async def view(self, request: Request) -> Response:
+        """Return a file's bytes: `filename`, `subfolder`, `type`, `preview`, `channel`."""
+        who = await self.gateway.who(request)
+        asked = request.query_params
+        kind, subfolder, name = file_asked_for(
+            asked.get("filename", ""), asked.get("type", ""), asked.get("subfolder", "")
+        )
+        channel = _channel(asked.get("channel", "rgba"))
+        file = await self.gateway.files.read(who, kind, subfolder, name)
+        if "preview" in asked:
+            preview = preview_of(asked["preview"])
+            data, mime = await asyncio.to_thread(render_preview, file.data, preview, channel)
+            file = replace(file, data=data, mime=mime)
+        elif channel != "rgba":
+            data, mime = await asyncio.to_thread(render_channel, file.data, channel)
+            file = replace(file, data=data, mime=mime)
+        return _served(request, file)
+
+    async def upload_image(self, request: Request) -> Response:
+        """Keep a picture for LoadImage: form fields `image`, `overwrite`, `type`, `subfolder`."""
+        who = await self.gateway.who(request)
+        form = await self._form(request)
+        return JSONResponse(await self.gateway.files.keep(who, await _upload_of(form)))
+
+    async def upload_mask(self, request: Request) -> Response:
+        """Keep a copy of a picture with the alpha of another: also `original_ref`."""
+        who = await self.gateway.who(request)
+        form = await self._form(request)
+        upload = await _upload_of(form)
+        reference = _original(form.get("original_ref"))
+        kind, subfolder, name = file_asked_for(*reference)
+        original = await self.gateway.files.read(who, kind, subfolder, name)
+        masked = await asyncio.to_thread(with_mask, original.data, upload.data)
+        return JSONResponse(await self.gateway.files.keep(who, replace(upload, data=masked)))
+
+    async def _form(self, request: Request) -> FormData:
+        """Parse a form whose size is known to be bounded."""
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            raise Refused("a multipart form is needed", kind="invalid_form", field="Content-Type")
+        limit = self.gateway.settings.upload_bytes_max
+        body = await read_body(request, limit + FORM_BYTES, "image")
+
+        async def stream() -> AsyncGenerator[bytes, None]:
+            yield body
+
+        parser = MultiPartParser(
+            request.headers,
+            stream(),
+            max_files=2,
+            max_fields=FIELDS_MAX,
+            max_part_size=FORM_BYTES,
+        )
+        try:
+            return await parser.parse()
+        except (MultiPartException, ValueError, KeyError, LookupError) as error:
+            raise Refused("the form cannot be read", kind="invalid_form") from error
+
+
+async def _upload_of(form: FormData) -> Upload:
+    image = form.get("image")
+    if not isinstance(image, UploadFile):
+        raise Refused("the form has no image", kind="missing_image", field="image")
+    folder = kind_of(_text(form, "type") or "input")
+    if folder == "output":
+        raise Refused("images are uploaded to input or temp", kind="invalid_type", field="type")
+    return Upload(
+        data=await image.read(),
+        name=upload_name(image.filename or ""),
+        folder=folder,
+        subfolder=folder_of(_text(form, "subfolder")),
+        overwrite=_text(form, "overwrite").lower() in ("true", "1"),
+    )
+
+
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _original(value: object) -> tuple[str, str, str]:
+    reference: Json = (
+        parse_json(value.encode("utf-8", "replace")) if isinstance(value, str) else None
+    )
+    if not isinstance(reference, dict):
+        raise Refused(
+            "original_ref must be a JSON object with filename, subfolder and type",
+            kind="invalid_original_ref",
+            field="original_ref",
+        )
+    found = (reference.get(name, "") for name in ("filename", "type", "subfolder"))
+    filename, kind, subfolder = (part if isinstance(part, str) else "" for part in found)
+    return filename, kind, subfolder
+
+
+def _channel(name: str) -> Channel:
+    for channel in CHANNELS:
+        if channel == name:
+            return channel
+    raise Refused(
+        f"channel must be one of {', '.join(CHANNELS)}", kind="invalid_channel", field="channel"
+    )
+
+
+def _served(request: Request, file: File) -> Response:
+    tag = f'"{hashlib.sha256(file.data).hexdigest()}"'
+    inline = file.mime.startswith(SHOWN_INLINE) and file.mime not in NEVER_INLINE
+    name = f'filename="{file.name}"'
+    if not file.name.isascii() or '"' in file.name or "\\" in file.name:
+        name = f"filename*=UTF-8''{quote(file.name, safe='')}"
+    headers = {
+        "Content-Disposition": name if inline else f"attachment; {name}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "private, no-cache",
+        "ETag": tag,
+    }
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    mime = file.mime if inline else "application/octet-stream"
+    return Response(file.data, media_type=mime, headers=headers)

@@ -1,0 +1,98 @@
+"""Small answers that make existing clients and editors feel at home."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from libs.core.jsonvalue import Json, JsonObject
+from services.gateway.gateway import Gateway
+from services.gateway.routes.table import Route
+from services.gateway.settings import GatewaySettings
+
+# The protocol that is spoken here is the one of this version.
+SPOKEN_VERSION = "0.33.0"
+MIB = 1024 * 1024
+
+
+def server_features(settings: GatewaySettings) -> JsonObject:
+    """Return what this server can do, as editors ask for it."""
+    return {
+        "supports_preview_metadata": True,
+        "supports_model_type_tags": True,
+        "max_upload_size": settings.upload_bytes_max,
+        "extension": {"manager": {"supports_v4": False}},
+        "node_replacements": False,
+        "assets": False,
+    }
+
+
+@dataclass(frozen=True)
+class FixedRoutes:
+    """Answers that do not depend on prompts."""
+
+    gateway: Gateway
+
+    def routes(self) -> Iterable[Route]:
+        """Return the table of this file."""
+        return (
+            Route("GET", "/features", self.features),
+            Route("GET", "/system_stats", self.system_stats),
+            Route("GET", "/embeddings", self.embeddings),
+            Route("GET", "/extensions", self.extensions),
+            Route("GET", "/users", self.users),
+        )
+
+    async def features(self, _request: Request) -> Response:
+        """Return what this server can do."""
+        return JSONResponse(server_features(self.gateway.settings))
+
+    async def system_stats(self, request: Request) -> Response:
+        """Return versions, and the devices of the fleet."""
+        await self.gateway.who(request)
+        fleet = await self.gateway.archive.fleet()
+        devices: list[Json] = [
+            {
+                "name": worker.device,
+                "type": worker.backend,
+                "index": index,
+                "vram_total": worker.vram_mib * MIB,
+                "vram_free": worker.vram_mib * MIB,
+                "torch_vram_total": worker.vram_mib * MIB,
+                "torch_vram_free": worker.vram_mib * MIB,
+            }
+            for index, worker in enumerate(fleet)
+            if worker.state == "up"
+        ]
+        system: JsonObject = {
+            "os": sys.platform,
+            "ram_total": 0,
+            "ram_free": 0,
+            "comfyui_version": SPOKEN_VERSION,
+            "python_version": platform.python_version(),
+            "pytorch_version": next((w.software.get("torch", "") for w in fleet), ""),
+            "embedded_python": False,
+            "argv": [],
+        }
+        return JSONResponse({"system": system, "devices": devices})
+
+    async def embeddings(self, request: Request) -> Response:
+        """Return the names of the fleet's embeddings."""
+        who = await self.gateway.who(request)
+        catalogue = await self.gateway.catalogues.of(who.owner)
+        names = catalogue.choices.get("embeddings", ())
+        return JSONResponse([name.rpartition(".")[0] or name for name in names])
+
+    async def extensions(self, _request: Request) -> Response:
+        """Return the editor's extensions: there are none."""
+        return JSONResponse([])
+
+    async def users(self, request: Request) -> Response:
+        """Say that whoever asks is the one user."""
+        await self.gateway.who(request)
+        return JSONResponse({"storage": "server", "migrated": True})

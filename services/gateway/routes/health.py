@@ -1,0 +1,65 @@
+"""/healthz, /readyz and /metrics (P06)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from libs.store.engine import healthy
+from services.gateway import metrics
+from services.gateway.gateway import Gateway
+from services.gateway.routes.table import Route
+
+PROBE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class HealthRoutes:
+    """Probes; they tell nothing about anybody's prompts."""
+
+    gateway: Gateway
+
+    def routes(self) -> Iterable[Route]:
+        """Return the table of this file."""
+        return (
+            Route("GET", "/healthz", self.healthz, api=False),
+            Route("GET", "/readyz", self.readyz, api=False),
+            Route("GET", "/metrics", self.metrics, api=False),
+        )
+
+    async def healthz(self, _request: Request) -> Response:
+        """Say that the process lives."""
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, _request: Request) -> Response:
+        """Say whether prompts are taken, and if not, what is missing."""
+        missing = [reason for reason in await asyncio.gather(*self._checks()) if reason]
+        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    async def metrics(self, _request: Request) -> Response:
+        """Return Prometheus' text format."""
+        metrics.OPEN_PROMPTS.set(len(self.gateway.live.queue))
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    def _checks(self) -> Iterable[asyncio.Task[str]]:
+        async def check(name: str, asking: asyncio.Future[bool]) -> str:
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    return "" if await asking else f"{name}: does not answer"
+            except TimeoutError:
+                return f"{name}: does not answer"
+
+        gateway = self.gateway
+        asked = {
+            "bus": gateway.bus.healthy(),
+            "artifacts": gateway.files.artifacts.healthy(),
+            "database": healthy(gateway.archive.database),
+        }
+        for name, asking in asked.items():
+            yield asyncio.ensure_future(check(name, asyncio.ensure_future(asking)))
+        yield asyncio.ensure_future(gateway.ready())

@@ -1,0 +1,123 @@
+"""WS /ws?clientId=: frames out; one optional message in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from libs.core.errors import StudioError
+from libs.core.jsonvalue import JsonObject
+from services.gateway import metrics
+from services.gateway.auth import Principal
+from services.gateway.domain.frames import Frame, status
+from services.gateway.domain.submission import client_id
+from services.gateway.errors import response_of
+from services.gateway.gateway import Gateway
+from services.gateway.hub import Socket, text_of
+from services.gateway.routes.fixed import server_features
+from services.gateway.routes.prompts import CATCH_UP_SECONDS
+
+TRY_AGAIN_LATER = 1013
+SEND_SECONDS = 20.0
+MESSAGE_CHARACTERS_MAX = 65_536
+
+
+@dataclass(frozen=True)
+class SocketRoute:
+    """One socket per client; a second one with the same id replaces the first."""
+
+    gateway: Gateway
+
+    def add_to(self, app: FastAPI) -> None:
+        """Add the route, bare and under /api."""
+        app.add_api_websocket_route("/ws", self.socket)
+        app.add_api_websocket_route("/api/ws", self.socket)
+
+    async def socket(self, websocket: WebSocket) -> None:
+        """Greet, then pass on frames until either side leaves."""
+        try:
+            who = await self.gateway.who(websocket)
+            named = client_id(websocket.query_params.get("clientId")) or uuid.uuid4().hex
+            await self.gateway.live.caught_up(CATCH_UP_SECONDS)
+            line = self.gateway.hub.join(who.owner, named)
+        except StudioError as error:
+            await websocket.send_denial_response(response_of(error))
+            return
+        metrics.SOCKETS.inc()
+        try:
+            # Joined before the greeting is made, so that nothing falls in between.
+            self._greet(who, line)
+            await websocket.accept()
+            await self._serve(websocket, line)
+        finally:
+            self.gateway.hub.leave(line)
+            metrics.SOCKETS.dec()
+
+    def _greet(self, who: Principal, line: Socket) -> None:
+        """Say how the queue stands, and where the client's running prompts are."""
+        live = self.gateway.live
+        told = status(live.queue.remaining(who.owner))
+        line.send(text_of(Frame(told.type, {**told.data, "sid": line.client_id})))
+        for story in live.queue.running(who.owner):
+            if story.submitted.client_id == line.client_id:
+                for frame in live.telling.catch_up(story):
+                    line.send(text_of(frame))
+
+    async def _serve(self, websocket: WebSocket, line: Socket) -> None:
+        sending = asyncio.ensure_future(self._send(websocket, line))
+        hearing = asyncio.ensure_future(self._hear(websocket, line))
+        try:
+            await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, hearing):
+                task.cancel()
+            await asyncio.gather(sending, hearing, return_exceptions=True)
+            if line.reason and websocket.application_state is WebSocketState.CONNECTED:
+                await _close(websocket, line.reason)
+
+    async def _send(self, websocket: WebSocket, line: Socket) -> None:
+        """Send frame by frame; a client that takes nothing for too long is dropped."""
+        while (text := await line.next()) is not None:
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await websocket.send_text(text)
+            except TimeoutError:
+                line.drop("too slow")
+            except (WebSocketDisconnect, RuntimeError):
+                return
+
+    async def _hear(self, websocket: WebSocket, line: Socket) -> None:
+        """Answer feature flags; nothing else that a client says means anything."""
+        while True:
+            try:
+                message = await websocket.receive()
+            except RuntimeError:
+                return
+            if message["type"] == "websocket.disconnect":
+                return
+            if _is_feature_flags(message.get("text")):
+                features = server_features(self.gateway.settings)
+                line.send(text_of(Frame("feature_flags", features)))
+
+
+def _is_feature_flags(text: object) -> bool:
+    if not isinstance(text, str) or len(text) > MESSAGE_CHARACTERS_MAX:
+        return False
+    try:
+        message: JsonObject = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(message, dict) and message.get("type") == "feature_flags"
+
+
+async def _close(websocket: WebSocket, reason: str) -> None:
+    try:
+        async with asyncio.timeout(1):
+            await websocket.close(TRY_AGAIN_LATER, reason)
+    except (TimeoutError, RuntimeError, WebSocketDisconnect):
+        return
