@@ -1,0 +1,1 @@
+"""The recorder's rules: the hash chain, and what the public may know."""
