@@ -95,9 +95,9 @@ class Fold(Generic[R]):
     @cached_property
     def _select(self) -> Executable:
         # One statement for any number of keys, so that it is planned once.
-        wanted = func.unnest(
-            *(bindparam(key.name, type_=ARRAY(key.type)) for key in self._keys)
-        ).table_valued(*(key.name for key in self._keys), name="wanted")
+        arrays = (bindparam(key.name, type_=ARRAY(key.type)) for key in self._keys)
+        names = (key.name for key in self._keys)
+        wanted = func.unnest(*arrays).table_valued(*names, name="wanted").render_derived()
         same = and_(*(key == wanted.c[key.name] for key in self._keys))
         columns = [column for column in self.table.columns if column.name not in self.once]
         return select(*columns).join(wanted, same)
