@@ -16,24 +16,27 @@ from libs.graph.walk import needed
 MIB_PER_GIB: Final = 1024
 UNKNOWN_WEIGHTS_MIB: Final = 1024
 
-# HIP-35's own estimates, first match wins. A pattern with a slash looks at the folder too.
-VRAM_MIB: Final[tuple[tuple[str, int], ...]] = (
-    ("*t5xxl*fp8*", 5 * MIB_PER_GIB),
-    ("*t5xxl*", 10 * MIB_PER_GIB),
-    ("*t5-xxl*fp8*", 5 * MIB_PER_GIB),
-    ("*t5-xxl*", 10 * MIB_PER_GIB),
-    ("loras/*", 200),
-    ("controlnet/*", 1536),
-    ("*control*net*", 1536),
-    ("control_*", 1536),
-    ("*lora*", 200),
-    ("vae/*", 320),
-    ("*sdxl*vae*", 320),
-    ("*sd*xl*refiner*", 6656),
-    ("*sdxl*", 6656),
-    ("*sd_xl*", 6656),
-    ("*flux*dev*fp8*", 6 * MIB_PER_GIB),
-    ("*flux*dev*", 12 * MIB_PER_GIB),
+ANYWHERE: Final = ""
+MODELS: Final = frozenset({ANYWHERE, "checkpoints", "diffusion_models", "unet"})
+ENCODERS: Final = frozenset({ANYWHERE, "clip", "text_encoders"})
+
+# HIP-35's own estimates for files of these names in these folders; the first that fits counts.
+# None stands for files that their own size tells more about.
+VRAM_MIB: Final[tuple[tuple[str, frozenset[str], int | None], ...]] = (
+    ("*", frozenset({"loras"}), 200),
+    ("*", frozenset({"controlnet"}), 1536),
+    ("*t5*xxl*.gguf", ENCODERS, None),
+    ("*t5*xxl*fp8*", ENCODERS, 5 * MIB_PER_GIB),
+    ("*t5*xxl*", ENCODERS, 10 * MIB_PER_GIB),
+    ("*control*net*", frozenset({ANYWHERE}), 1536),
+    ("*lora*", frozenset({ANYWHERE}), 200),
+    ("*vae*", frozenset({ANYWHERE}), None),
+    ("*.gguf", MODELS, None),
+    ("*nf4*", MODELS, None),
+    ("*sdxl*", MODELS, 6656),
+    ("*sd_xl*", MODELS, 6656),
+    ("*flux*dev*fp8*", MODELS, 6 * MIB_PER_GIB),
+    ("*flux*dev*", MODELS, 12 * MIB_PER_GIB),
 )
 
 
@@ -85,10 +88,12 @@ def _vram_mib(name: str, size_mib: int | None) -> int:
 
 def documented_vram_mib(name: str) -> int | None:
     """Return the documented estimate of a file, given as `folder/name` or as a bare name."""
-    whole = name.lower()
-    bare = whole.rpartition("/")[2]
-    for pattern, mib in VRAM_MIB:
-        if fnmatchcase(whole if "/" in pattern else bare, pattern):
+    folder, _, bare = name.lower().replace("\\", "/").partition("/")
+    if not bare:
+        folder, bare = ANYWHERE, folder
+    bare = bare.rpartition("/")[2]
+    for pattern, folders, mib in VRAM_MIB:
+        if folder in folders and fnmatchcase(bare, pattern):
             return mib
     return None
 

@@ -99,7 +99,8 @@ def test_a_name_has_one_spelling_that_means_the_same_file(name: str, suffix: str
             "clip/t5xxl_fp8_e4m3fn.safetensors", 5 * GIB, marks=pytest.mark.covers("R276")
         ),
         ("checkpoints/SDXL_Base.safetensors", 6.5 * GIB),
-        ("vae/sdxl_vae.safetensors", 320),
+        ("checkpoints/XL/sd_xl_base_1.0.safetensors", 6.5 * GIB),
+        ("checkpoints/explora_sdxl.safetensors", 6.5 * GIB),
         ("loras/sdxl_style.safetensors", 200),
     ],
 )
@@ -112,6 +113,21 @@ def test_well_known_weights_have_the_documented_estimate(name: str, mib: float):
 def test_each_controlnet_and_each_lora_counts():
     names = ["controlnet/a", "controlnet/b", "loras/c", "loras/d", "loras/e"]
     assert estimate_vram_mib(names, {}) == 2 * 1536 + 3 * 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vae/sdxl_vae.safetensors",
+        "sdxl_vae.safetensors",
+        "clip/sdxl_clip_l.safetensors",
+        "diffusion_models/flux1-dev-Q4_0.gguf",
+        "checkpoints/exploration.safetensors",
+    ],
+)
+def test_weights_that_only_sound_well_known_count_with_their_size(name: str):
+    assert documented_vram_mib(name) is None
+    assert estimate_vram_mib([name], {name: 7}) == 7
 
 
 def test_other_weights_count_with_their_size():
