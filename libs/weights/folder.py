@@ -1,0 +1,164 @@
+"""What lies in a models folder: scanned again and again, listed when it has stopped growing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+FOLDERS: Final = (
+    "checkpoints",
+    "loras",
+    "controlnet",
+    "vae",
+    "clip",
+    "clip_vision",
+    "text_encoders",
+    "diffusion_models",
+    "unet",
+    "embeddings",
+    "hypernetworks",
+    "style_models",
+    "upscale",
+)
+SUFFIXES: Final = frozenset({".safetensors", ".gguf", ".onnx", ".pth", ".pt", ".ckpt"})
+DEPTH_MAX: Final = 4
+FILES_MAX: Final = 1500
+NAME_BYTES_MAX: Final = 200
+# A file that was written to within so many seconds may still be growing.
+SETTLED_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model file; `name` is its path inside the folder, with `/` between the parts."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    modified_ms: int
+
+    @property
+    def content(self) -> str:
+        """Return what changes when the file is replaced under its old name."""
+        return f"{self.size_bytes}-{self.modified_ms}"
+
+
+Inventory = Mapping[str, Mapping[str, Found]]
+
+
+@dataclass
+class ModelFolder:
+    """One folder with the house's subfolders, and files that ship with the house beside it.
+
+    `builtin` maps a folder's name to files that it holds as long as the user has none of that
+    name.
+    """
+
+    root: Path
+    builtin: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    _growing: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Make the folders, so that a person sees where files belong."""
+        for folder in FOLDERS:
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+
+    def scan(self) -> Inventory:
+        """Return all settled files by folder and name; blocks while it reads the disk."""
+        now = time.time()
+        listed: dict[str, Mapping[str, Found]] = {}
+        growing: dict[Path, tuple[int, int]] = {}
+        room = FILES_MAX
+        for folder in FOLDERS:
+            names = {path.name: _found(path.name, path) for path in self.builtin.get(folder, ())}
+            found = {name: file for name, file in names.items() if file is not None}
+            for file in _files(self.root / folder, room):
+                state = (file.size_bytes, file.modified_ms)
+                if self._settled(file, state, now):
+                    found[file.name] = file
+                growing[file.path] = state
+            room -= len(found)
+            if found:
+                listed[folder] = MappingProxyType(dict(sorted(found.items())))
+        self._growing = growing
+        return MappingProxyType(listed)
+
+    def _settled(self, file: Found, state: tuple[int, int], now: float) -> bool:
+        before = self._growing.get(file.path)
+        if before is not None:
+            return before == state
+        return now - file.modified_ms / 1000 > SETTLED_SECONDS
+
+
+def builtin_files(folder: Path) -> Mapping[str, tuple[Path, ...]]:
+    """Return the model files that ship with the house, by the folder that they belong in."""
+    places = {
+        "checkpoints": folder / "hanzo-demo-64.safetensors",
+        "upscale": folder / "realesr-animevideov3-x4.safetensors",
+    }
+    return {name: (path,) for name, path in places.items() if path.is_file()}
+
+
+def _files(folder: Path, room: int) -> Iterator[Found]:
+    """Yield model files in and under `folder`; what a link leads to must lie inside too."""
+    try:
+        root = folder.resolve(strict=True)
+    except OSError:
+        return
+    waiting = [(folder, "", 0)]
+    count = 0
+    while waiting:
+        current, prefix, depth = waiting.pop()
+        for entry in _entries(current):
+            name = f"{prefix}{entry.name}"
+            path = Path(entry.path)
+            if entry.name.startswith(".") or not _plain(name) or not _inside(path, root):
+                continue
+            if entry.is_dir():
+                if depth < DEPTH_MAX:
+                    waiting.append((path, f"{name}/", depth + 1))
+                continue
+            found = _found(name, path) if path.suffix.lower() in SUFFIXES else None
+            if found is not None:
+                count += 1
+                if count > room:
+                    return
+                yield found
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        # The folder went away between two looks, or is not ours to read: it holds nothing.
+        return []
+
+
+def _inside(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve(strict=True).is_relative_to(root)
+    except (OSError, RuntimeError):
+        return False
+
+
+def _plain(name: str) -> bool:
+    try:
+        return len(name.encode()) <= NAME_BYTES_MAX and name.isprintable()
+    except UnicodeEncodeError:
+        return False
+
+
+def _found(name: str, path: Path) -> Found | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    if not path.is_file() or state.st_size == 0:
+        return None
+    return Found(name, path, state.st_size, state.st_mtime_ns // 1_000_000)

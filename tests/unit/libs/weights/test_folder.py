@@ -1,0 +1,126 @@
+"""A file put into the models folder appears by itself, when it is whole."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from libs.weights.folder import FILES_MAX, FOLDERS, ModelFolder, builtin_files
+
+OLD = time.time() - 60
+
+
+def put(path: Path, data: bytes = b"weights", *, settled: bool = True) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    if settled:
+        os.utime(path, (OLD, OLD))
+    return path
+
+
+def names(folder: ModelFolder) -> dict[str, list[str]]:
+    return {name: list(files) for name, files in folder.scan().items()}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_folders_are_made_so_that_a_person_sees_where_files_belong(tmp_path, folder):
+    ModelFolder(tmp_path / "models").prepare()
+    assert (tmp_path / "models" / folder).is_dir()
+
+
+def test_files_are_listed_by_folder_with_their_size(tmp_path):
+    put(tmp_path / "checkpoints/b.safetensors", b"12345")
+    put(tmp_path / "checkpoints/a.ckpt")
+    put(tmp_path / "loras/style/c.safetensors")
+    found = ModelFolder(tmp_path).scan()
+    assert list(found["checkpoints"]) == ["a.ckpt", "b.safetensors"]
+    assert list(found["loras"]) == ["style/c.safetensors"]
+    assert found["checkpoints"]["b.safetensors"].size_bytes == 5
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".gguf", ".onnx", ".pth", ".pt", ".ckpt"])
+def test_the_usual_suffixes_are_models(tmp_path, suffix):
+    put(tmp_path / f"vae/x{suffix}")
+    assert names(ModelFolder(tmp_path)) == {"vae": [f"x{suffix}"]}
+
+
+@pytest.mark.parametrize(
+    "name", ["x.txt", "x.safetensors.part", ".hidden.safetensors", "safetensors", "a\nb.ckpt"]
+)
+def test_what_is_no_model_is_not_listed(tmp_path, name):
+    put(tmp_path / "vae" / name)
+    assert names(ModelFolder(tmp_path)) == {}
+
+
+def test_a_file_is_listed_only_when_it_has_stopped_growing(tmp_path):
+    folder = ModelFolder(tmp_path)
+    path = put(tmp_path / "vae/x.pt", b"1", settled=False)
+    assert names(folder) == {}
+    put(path, b"12", settled=False)
+    assert names(folder) == {}
+    assert names(folder) == {"vae": ["x.pt"]}
+
+
+def test_an_empty_file_is_no_model(tmp_path):
+    put(tmp_path / "vae/x.pt", b"")
+    assert names(ModelFolder(tmp_path)) == {}
+
+
+def test_a_file_that_was_taken_away_is_not_listed_any_more(tmp_path):
+    folder = ModelFolder(tmp_path)
+    path = put(tmp_path / "vae/x.pt")
+    assert names(folder) == {"vae": ["x.pt"]}
+    path.unlink()
+    assert names(folder) == {}
+
+
+def test_a_file_replaced_under_its_name_has_another_content(tmp_path):
+    folder = ModelFolder(tmp_path)
+    path = put(tmp_path / "vae/x.pt", b"1")
+    before = folder.scan()["vae"]["x.pt"].content
+    put(path, b"12")
+    folder.scan()
+    assert folder.scan()["vae"]["x.pt"].content != before
+
+
+def test_links_that_lead_out_of_the_folder_are_refused(tmp_path):
+    outside = put(tmp_path / "secret/x.pt")
+    models = tmp_path / "models"
+    put(models / "vae/real.pt")
+    (models / "vae/file.pt").symlink_to(outside)
+    (models / "vae/folder").symlink_to(outside.parent)
+    (models / "vae/broken.pt").symlink_to(models / "vae/nothing.pt")
+    (models / "vae/loop").symlink_to(models / "vae")
+    (models / "vae/again.pt").symlink_to(models / "vae/real.pt")
+    found = names(ModelFolder(models))["vae"]
+    assert {"real.pt", "again.pt"} <= set(found)
+    assert not any("file.pt" in name or "folder/" in name or "broken" in name for name in found)
+
+
+def test_a_whole_subfolder_may_be_a_link_to_another_disk(tmp_path):
+    put(tmp_path / "disk/x.pt")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/vae").symlink_to(tmp_path / "disk")
+    assert names(ModelFolder(tmp_path / "models")) == {"vae": ["x.pt"]}
+
+
+def test_what_ships_with_the_house_is_there_and_the_users_file_wins(tmp_path):
+    put(tmp_path / "demo/hanzo-demo-64.safetensors", b"ours")
+    models = tmp_path / "models"
+    folder = ModelFolder(models, builtin_files(tmp_path / "demo"))
+    assert names(folder) == {"checkpoints": ["hanzo-demo-64.safetensors"]}
+    own = put(models / "checkpoints/hanzo-demo-64.safetensors", b"theirs")
+    assert folder.scan()["checkpoints"]["hanzo-demo-64.safetensors"].path == own
+
+
+def test_the_list_has_a_bound(tmp_path):
+    for number in range(FILES_MAX + 10):
+        put(tmp_path / f"loras/{number:05}.pt")
+    assert len(ModelFolder(tmp_path).scan()["loras"]) == FILES_MAX
+
+
+def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
+    assert names(ModelFolder(tmp_path / "nothing")) == {}
