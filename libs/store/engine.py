@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from libs.core.errors import Misconfigured, StudioError, Unavailable
+from libs.store.text import to_json
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 MIGRATION_LOCK: Final = 0x48414E5A4F01
@@ -52,7 +53,7 @@ def make_engine(
             "timeout": CONNECT_SECONDS,
             "server_settings": {"search_path": schema, "timezone": "UTC"},
         },
-        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_serializer=to_json,
         json_deserializer=orjson.loads,
         hide_parameters=True,
     )

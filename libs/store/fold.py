@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.events.base import Event
 from libs.events.envelope import Recorded
+from libs.store.text import without_nul
 
 Key = tuple[str | int, ...]
 Batch = Sequence[Recorded[Event]]
@@ -46,8 +47,8 @@ R = TypeVar("R", bound=FoldedRow)
 class Fold(Generic[R]):
     """A read model of one row per key.
 
-    `touch` names the rows that an event belongs to; `evolve` is pure and returns the row after
-    the event, or the same row if it means nothing to it. `once` are columns that are written
+    `touch` names the rows that an event belongs to; `evolve` is pure and returns a new row as it
+    is after the event, or the same row if it means nothing to it. `once` are columns that are written
     with the row and never again; `evolve` meets them empty later and must not look at them.
     """
 
@@ -60,7 +61,7 @@ class Fold(Generic[R]):
     async def apply(self, connection: AsyncConnection, batch: Batch) -> None:
         """Bring the rows up to the end of `batch`; what a row has seen changes nothing."""
         touched = [
-            (tuple(map(without_nul, key)), recorded)
+            (tuple(map(_keepable, key)), recorded)
             for recorded in batch
             for key in self.touch(recorded)
         ]
@@ -74,7 +75,7 @@ class Fold(Generic[R]):
                 continue
             after = self.evolve(row, key, recorded)
             if after is not None and after is not row:
-                rows[key] = replace(after, last_seq=recorded.seq)
+                rows[key] = _seen(after, recorded.seq)
         await self._insert(connection, [row for key, row in rows.items() if key not in stored])
         await self._update(
             connection, [row for key, row in rows.items() if row is not stored.get(key, row)]
@@ -140,15 +141,17 @@ class Fold(Generic[R]):
 
     def _values(self, row: R) -> dict[str, Any]:
         values: dict[str, Any] = self._adapter.dump_python(row)
-        return {name: without_nul(value) for name, value in values.items()}
+        return {
+            name: without_nul(value) if isinstance(value, str) else value
+            for name, value in values.items()
+        }
 
 
-def without_nul(value: Any) -> Any:
-    """Return `value` without the one character that PostgreSQL cannot keep in a text."""
-    if isinstance(value, str):
-        return value.replace("\0", "") if "\0" in value else value
-    if isinstance(value, dict):
-        return {without_nul(key): without_nul(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nul(item) for item in value]
-    return value
+def _keepable(part: str | int) -> str | int:
+    return without_nul(part) if isinstance(part, str) else part
+
+
+def _seen(row: R, seq: int) -> R:
+    """Mark a row that `evolve` has just made; a second copy of it would only cost time."""
+    object.__setattr__(row, "last_seq", seq)
+    return row

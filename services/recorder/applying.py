@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.core.errors import Poisoned
+from libs.core.errors import Poisoned, StudioError
 from libs.events.base import Event, Unreadable
 from libs.events.envelope import Recorded
 from libs.store import projections
@@ -30,22 +30,50 @@ class Skipped:
 
 
 async def apply(connection: AsyncConnection, batch: Batch) -> list[Skipped]:
-    """Bring the read models up to the end of `batch`; return what had to be left out.
+    """Bring the read models up to the end of `batch`; return what is no event of ours.
+
+    An event that cannot be applied raises, and the transaction is lost: try `apply_carefully`.
+    """
+    known = [recorded for recorded in batch if not isinstance(recorded.event, Unreadable)]
+    if known:
+        await projections.apply(connection, known)
+    return _tell([skip for recorded in batch if (skip := _unknown(recorded)) is not None])
+
+
+async def apply_carefully(connection: AsyncConnection, batch: Batch) -> list[Skipped]:
+    """Apply events one by one, and return those that had to be left out.
 
     Leaving out is a function of the events alone, so a rebuild leaves out the same.
     """
-    known = [recorded for recorded in batch if not isinstance(recorded.event, Unreadable)]
-    skipped = [
-        Skipped(recorded, Poisoned("unknown event", type=recorded.event.name, seq=recorded.seq))
-        for recorded in batch
-        if isinstance(recorded.event, Unreadable)
-    ]
-    if known and await _try(connection, known) is not None:
-        skipped += [
-            Skipped(recorded, error)
-            for recorded in known
-            if (error := await _try(connection, [recorded])) is not None
-        ]
+    skipped = []
+    for recorded in batch:
+        skip = _unknown(recorded) or await _try(connection, recorded)
+        if skip is not None:
+            skipped.append(skip)
+    return _tell(skipped)
+
+
+def _unknown(recorded: Recorded[Event]) -> Skipped | None:
+    event = recorded.event
+    if not isinstance(event, Unreadable):
+        return None
+    return Skipped(recorded, Poisoned("no event of ours", type=event.name, reason=event.reason))
+
+
+async def _try(connection: AsyncConnection, recorded: Recorded[Event]) -> Skipped | None:
+    try:
+        async with connection.begin_nested():
+            await projections.apply(connection, [recorded])
+    except Exception as error:
+        if not is_poison(error):
+            raise
+        # The parameters are left out of the text: they may be words of a person.
+        reason = str(error.orig) if isinstance(error, DBAPIError) else repr(error)
+        return Skipped(recorded, Poisoned("the event cannot be applied", reason=reason))
+    return None
+
+
+def _tell(skipped: list[Skipped]) -> list[Skipped]:
     for skip in skipped:
         log.error(
             "event_in_no_read_model",
@@ -56,19 +84,6 @@ async def apply(connection: AsyncConnection, batch: Batch) -> list[Skipped]:
     return skipped
 
 
-async def _try(connection: AsyncConnection, batch: Batch) -> Poisoned | None:
-    try:
-        async with connection.begin_nested():
-            await projections.apply(connection, batch)
-    except Exception as error:
-        if not is_poison(error):
-            raise
-        # The parameters are left out of the text: they may be words of a person.
-        reason = str(error.orig) if isinstance(error, DBAPIError) else repr(error)
-        return Poisoned("the event cannot be applied", reason=reason)
-    return None
-
-
 def is_poison(error: Exception) -> bool:
     """Say whether the event is at fault: then trying again will never help."""
     if isinstance(error, DBAPIError):
@@ -77,4 +92,5 @@ def is_poison(error: Exception) -> bool:
             return True  # The driver found the value too large before the server saw it.
         sqlstate = str(getattr(error.orig, "sqlstate", None) or "")
         return sqlstate.startswith(POISON_SQLSTATES)
-    return not isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InterfaceError)
+    passing = OSError | StudioError | asyncpg.PostgresError | asyncpg.InterfaceError
+    return not isinstance(error, passing)

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.core.errors import Unavailable
 from libs.events.base import Event, Unreadable
 from libs.events.envelope import Recorded
 from libs.store.engine import reading, writing
-from libs.store.fold import without_nul
-from libs.store.readmodels import checkpoint
+from libs.store.readmodels import checkpoint, event_log
 from libs.store.readmodels.checkpoint import ARCHIVE, Checkpoint
-from libs.store.readmodels.event_log import EVENT_LOG, EVENTS
-from services.recorder.applying import Skipped, apply
+from libs.store.readmodels.event_log import EVENT_LOG, EVENTS, ArchivedEvent
+from libs.store.text import without_nul
+from services.recorder.applying import Skipped, apply, apply_carefully, is_poison
 from services.recorder.domain.chain import GENESIS, Link, extend
 
 ARCHIVER_LOCK: Final = 0x48414E5A4F02
@@ -54,13 +53,16 @@ class Archive:
     async def write(self, events: Sequence[Recorded[Event]], stream_created: str) -> Written:
         """Archive what is new of consecutive `events`; what is archived already is left alone."""
         try:
-            return await self._write(events, stream_created, copies=False)
-        except IntegrityError:
-            # An event lies on the stream twice; looking for that each time would cost too much.
-            return await self._write(events, stream_created, copies=True)
+            return await self._write(events, stream_created, careful=False)
+        except Exception as error:
+            if not is_poison(error):
+                raise
+        # One of the events lies on the stream twice, or no read model can take it. Looking for
+        # such each time would cost too much; they come once in a blue moon.
+        return await self._write(events, stream_created, careful=True)
 
     async def _write(
-        self, events: Sequence[Recorded[Event]], stream_created: str, *, copies: bool
+        self, events: Sequence[Recorded[Event]], stream_created: str, *, careful: bool
     ) -> Written:
         async with writing(self.database) as connection:
             await connection.execute(LOCK, {"lock": ARCHIVER_LOCK})
@@ -71,11 +73,11 @@ class Archive:
                 return Written(seq, 0)
             if new[0].seq != seq + 1:
                 raise Gap("the stream goes on behind a gap", archived=seq, next=new[0].seq)
-            known = await _archived_ids(connection, new) if copies else frozenset[str]()
+            known = await _archived_ids(connection, new) if careful else frozenset[str]()
             firsts = _first_seqs(new, known)
             last_hash = await self._log(connection, new, firsts, place)
             originals = [recorded for recorded in new if _is_first(recorded, firsts)]
-            skipped = await apply(connection, originals)
+            skipped = await (apply_carefully if careful else apply)(connection, originals)
             await checkpoint.save(
                 connection, Checkpoint(ARCHIVE, EVENTS, new[-1].seq, last_hash, stream_created)
             )
@@ -92,22 +94,22 @@ class Archive:
         hashes = extend(place.hash if place else GENESIS, links)
         moment = self.now()
         rows = [
-            {
-                "stream": EVENTS,
-                "seq": recorded.seq,
-                "event_id": without_nul(recorded.event_id) if _is_first(recorded, firsts) else None,
-                "tenant": recorded.tenant,
-                "subject": recorded.subject,
-                "type": without_nul(type_of(recorded.event)),
-                "correlation_id": without_nul(recorded.correlation_id),
-                "occurred": recorded.time,
-                "recorded": moment,
-                "payload": recorded.payload,
-                "hash": link_hash,
-            }
+            ArchivedEvent(
+                stream=EVENTS,
+                seq=recorded.seq,
+                event_id=without_nul(recorded.event_id) if _is_first(recorded, firsts) else None,
+                tenant=recorded.tenant,
+                subject=recorded.subject,
+                type=without_nul(type_of(recorded.event)),
+                correlation_id=without_nul(recorded.correlation_id),
+                occurred=recorded.time,
+                recorded=moment,
+                payload=recorded.payload,
+                hash=link_hash,
+            )
             for recorded, link_hash in zip(new, hashes, strict=True)
         ]
-        await connection.execute(insert(EVENT_LOG), rows)
+        await event_log.add(connection, rows)
         return hashes[-1]
 
 

@@ -9,8 +9,9 @@ from libs.core.errors import StudioError
 from libs.events.envelope import read
 from libs.store.digest import REBUILDABLE, digest
 from libs.store.engine import make_engine, migrate, reading, writing
+from libs.store.fold import Batch
 from libs.store.readmodels import checkpoint, event_log
-from services.recorder.applying import apply
+from services.recorder.applying import apply, apply_carefully, is_poison
 from services.recorder.domain.chain import Archived, Break, Tip, check, check_end
 
 
@@ -53,11 +54,21 @@ async def rebuild(source: AsyncEngine, database_url: str, schema: str) -> int:
                     for row in rows
                     if row.event_id is not None
                 ]
-                async with writing(target) as fresh:
-                    await apply(fresh, events)
+                await _apply(target, events)
     finally:
         await target.dispose()
     return seq
+
+
+async def _apply(target: AsyncEngine, events: Batch) -> None:
+    try:
+        async with writing(target) as connection:
+            await apply(connection, events)
+    except Exception as error:
+        if not is_poison(error):
+            raise
+        async with writing(target) as connection:
+            await apply_carefully(connection, events)
 
 
 async def digests(engine: AsyncEngine, tables: tuple[Table, ...] = REBUILDABLE) -> dict[str, str]:

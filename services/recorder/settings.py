@@ -18,11 +18,12 @@ class RecorderSettings(BaseSettings):
         default=50, ge=1, le=500, description="Events to wait for while the stream has more."
     )
     check_seconds: float = Field(
-        default=3600.0, ge=1, description="How often stream and archive are compared."
+        default=3600.0, ge=1, le=86_400, description="How often stream and archive are compared."
     )
     refused_seconds: float = Field(
         default=30.0,
         ge=0.01,
+        le=3_600,
         description="Pause before a stream that was refused is checked again.",
     )
     retry_seconds_max: float = Field(

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    LargeBinary,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.store.metadata import METADATA, MOMENT
@@ -31,6 +42,17 @@ EVENT_LOG = Table(
 )
 
 
+_NAMES: Final = [column.name for column in EVENT_LOG.c]
+_ADD: Final = insert(EVENT_LOG).from_select(
+    _NAMES,
+    select(
+        func.unnest(*(bindparam(column.name, type_=ARRAY(column.type)) for column in EVENT_LOG.c))
+        .table_valued(*_NAMES, name="new")
+        .render_derived()
+    ),
+)
+
+
 @dataclass(frozen=True)
 class ArchivedEvent:
     """One row of the archive."""
@@ -46,6 +68,14 @@ class ArchivedEvent:
     recorded: datetime
     payload: bytes
     hash: bytes
+
+
+async def add(connection: AsyncConnection, events: Sequence[ArchivedEvent]) -> None:
+    """Archive events; one statement of arrays, since rows one by one cost four times as much."""
+    await connection.execute(
+        _ADD,
+        {name: [getattr(event, name) for event in events] for name in _NAMES},
+    )
 
 
 async def story(

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.events.base import Event
 from libs.events.ledger import CreditsCaptured, CreditsGranted, CreditsHeld, CreditsReleased
-from libs.store.fold import Batch, without_nul
+from libs.store.fold import Batch
 from libs.store.metadata import METADATA
+from libs.store.text import without_nul
 
 LEDGER_ENTRIES = Table(
     "ledger_entries",

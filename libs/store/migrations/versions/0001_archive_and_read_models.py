@@ -228,8 +228,7 @@ CREATE FUNCTION check_balanced() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     total numeric;
 BEGIN
-    EXECUTE format('SELECT sum(amount) FROM %I.ledger_entries WHERE event_id = $1', TG_TABLE_SCHEMA)
-        INTO total USING NEW.event_id;
+    SELECT sum(amount) INTO total FROM ledger_entries WHERE event_id = NEW.event_id;
     IF total <> 0 THEN
         RAISE EXCEPTION 'the postings of event % sum to %, not to zero', NEW.event_id, total
             USING ERRCODE = 'check_violation';
