@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from libs.artifacts.s3 import S3Artifacts
+from libs.artifacts import s3
 from libs.bus.jetstream import connect
 from libs.chassis.service import Resources
 from libs.core.errors import Misconfigured
@@ -35,7 +35,8 @@ async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resourc
         stack.push_async_callback(bus.close)
         database = make_engine(settings.database_url)
         stack.push_async_callback(database.dispose)
-        artifacts = S3Artifacts(settings)
+        artifacts = s3.connect(settings)
+        stack.callback(artifacts.close)
         vault = PostgresVault(database, artifacts, settings.master_key.get_secret_value())
         yield Resources(
             bus=bus, artifacts=artifacts, database=database, vault=vault, settings=settings

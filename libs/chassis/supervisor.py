@@ -58,14 +58,13 @@ class Supervisor:
             if child is not None and child.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     child.terminate()
-        unfinished: set[asyncio.Task[None]] = set()
         if self._keepers:
-            _, unfinished = await asyncio.wait(self._keepers, timeout=STOP_SECONDS)
+            await asyncio.wait(self._keepers, timeout=STOP_SECONDS)
         for child in self._running.values():
             if child.returncode is None:
                 log.warning("killed", reason="did not stop in time", pid=child.pid)
                 child.kill()
-        for keeper in unfinished:
+        for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,8 +70,9 @@ async def _live_until(
     async with live(settings, port=port, split=split) as living:
         _is_up.set()
         _say(living, time.monotonic() - began, wished=port, as_json=as_json)
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopped, living.servers.failed}, return_when=asyncio.FIRST_COMPLETED)
+        stopped = asyncio.ensure_future(stop.wait())
+        parts: set[asyncio.Future[Any]] = {stopped, living.servers.failed}
+        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if living.servers.failed.done():
             raise living.servers.failed.result()

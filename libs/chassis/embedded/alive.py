@@ -43,8 +43,10 @@ def started(pid: int) -> str:
     """Tell when the process with this number started; empty when there is none."""
     if sys.platform == "linux":
         return _started_by_proc(pid)
-    command = ("ps", "-o", "lstart=", "-p", str(pid))
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    command = ("ps", "-o", "stat=,lstart=", "-p", str(pid))
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    state, _, since = told.strip().partition(" ")
+    return "" if state.startswith("Z") else since.strip()
 
 
 def _started_by_proc(pid: int) -> str:

@@ -19,6 +19,7 @@ from libs.chassis.embedded.secret import write_private
 
 POLL_SECONDS = 0.02
 LOG_LINES_SHOWN = 12
+NOTE_NAME = "process.json"
 LOG_BYTES_MAX = 16 * 1024 * 1024
 
 # "nobody" is PostgreSQL's case: as root it does not start. It means a user namespace where
@@ -136,7 +137,7 @@ def end_leftover(command: Command) -> None:
 
 
 def _note(command: Command) -> Path:
-    return command.folder / "process.json"
+    return command.folder / NOTE_NAME
 
 
 def _environment(command: Command) -> dict[str, str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import asyncpg
 
-from libs.chassis.embedded.child import Child, Command, Identity
+from libs.chassis.embedded import alive
+from libs.chassis.embedded.child import NOTE_NAME, Child, Command, Identity
 from libs.chassis.embedded.home import lay_out, log_of
 from libs.chassis.embedded.ports import LOOPBACK
 from libs.chassis.embedded.secret import secret, write_private
@@ -82,6 +83,7 @@ async def _prepare(home: Path, folder: Path, identity: Identity, ports: Ports) -
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
         await _initialise(home, folder, identity)
+    _forget_a_stranger(folder, data / "postmaster.pid")
     config = folder / "postgresql.conf"
     settings = {**SETTINGS, "port": str(ports["sql"])}
     if sys.platform == "linux":
@@ -98,6 +100,21 @@ async def _prepare(home: Path, folder: Path, identity: Identity, ports: Ports) -
         identity=identity,
         owned=data,
     )
+
+
+def _forget_a_stranger(folder: Path, note: Path) -> None:
+    """Remove PostgreSQL's note of a process id that belongs to somebody else by now.
+
+    It would take any living process of this user for a PostgreSQL that still runs here; after
+    a container's restart the numbers are the same small ones again.
+    """
+    if not note.exists():
+        return
+    pid = int(note.read_text().split("\n", 1)[0] or 0)
+    left = alive.read(folder / NOTE_NAME)
+    ours = left is not None and left.pid == pid and left.is_alive()
+    if alive.started(pid) and not ours:
+        note.unlink()
 
 
 async def _initialise(home: Path, folder: Path, identity: Identity) -> None:

@@ -25,6 +25,9 @@ PORT = 8333
 REGION = "us-east-1"
 MEMORY_LIMIT = "200MiB"
 TOKEN_SECONDS = 60
+# Each bucket takes whole volumes out of the free disk; the server's own choice of 1 GiB would
+# refuse a second bucket where 2 GiB are left.
+VOLUME_MIB_MAX = 256
 SOCKETS = Path("/tmp")  # noqa: S108  Not our choice; see `_tidy`.
 TOKEN_TABLES = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
 GRPC_PARTS = ("master", "volume", "filer", "s3", "client", "admin", "worker", "msg_broker")
@@ -133,6 +136,7 @@ def _options(folder: Path, ports: Ports) -> list[str]:
         "s3.localSocket": "s3.sock",
         "filer.localSocket": "filer.sock",
         "volume.preStopSeconds": 0,
+        "master.volumeSizeLimitMB": VOLUME_MIB_MAX,
     }
     for part in ("master", "volume", "filer", "s3", "admin"):
         options[f"{part}.port"] = ports[part]
