@@ -1,0 +1,187 @@
+"""Moderation on a bus that delivers everything twice, with the real network."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from libs.artifacts.memory import MemoryArtifacts
+from libs.bus.memory import MemoryBus
+from libs.chassis.service import Service
+from libs.events.execution import NodeFinished, Output
+from libs.events.moderation import OutputBlocked, OutputReleased, PromptBlocked, PromptCleared
+from libs.events.prompt import PromptSubmitted
+from libs.events.verdict import PromptValidated, WorkEstimate
+from libs.sealed.vault import MemoryVault
+from services.moderation.classifiers import OpenNsfw, PictureClassifier
+from services.moderation.handlers import Moderation
+from services.moderation.main import OWN_BLOCKLIST, read_blocklist
+from tests.unit.house import append, running
+
+PROMPT = "0199c6a0-0000-7000-8000-000000000001"
+QUARANTINED = f"quarantine/acme/{PROMPT}/1/3-0"
+RELEASED = f"outputs/acme/ada/{PROMPT}/1/3-0"
+
+
+class SaysNude:
+    """A classifier that finds nudity in whatever it sees."""
+
+    name = "says-nude"
+
+    async def scores(self, data: bytes) -> Mapping[str, float]:
+        return {"nudity": 0.99} if data else {}
+
+
+def png(color: tuple[int, int, int] = (30, 60, 200)) -> bytes:
+    sink = io.BytesIO()
+    Image.new("RGB", (256, 256), color).save(sink, "PNG")
+    return sink.getvalue()
+
+
+class Place:
+    """Moderation with everything around it in memory."""
+
+    def __init__(self, classifier: PictureClassifier) -> None:
+        self.bus = MemoryBus("moderation", deliver_twice=True)
+        self.artifacts = MemoryArtifacts()
+        self.vault = MemoryVault(self.artifacts)
+        hands = Moderation(
+            journal=self.bus.journal,
+            artifacts=self.artifacts,
+            vault=self.vault,
+            classifier=classifier,
+            blocklist=read_blocklist(OWN_BLOCKLIST),
+            thresholds={"nudity": 0.85},
+        )
+        self.service = Service(
+            name="moderation",
+            reacts={
+                PromptValidated: hands.on_prompt_validated,
+                NodeFinished: hands.on_node_finished,
+            },
+        )
+
+    async def submit(self, text: str) -> None:
+        graph = {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": text}}}
+        workflow = await self.vault.seal("acme", "ada", {"prompt": graph})
+        await append(
+            self.bus,
+            PromptSubmitted(
+                prompt_id=PROMPT,
+                user_id="ada",
+                account="ada",
+                tier="pro",
+                dialect="comfyui",
+                workflow=workflow,
+                body_mac="m",
+                keyed=False,
+            ),
+        )
+
+    async def finish(self, data: bytes, mime: str = "image/png") -> None:
+        await self.artifacts.put(QUARANTINED, data, mime)
+        output = Output(
+            index=0,
+            kind="images",
+            filename="a_00001_.png",
+            subfolder="",
+            folder="output",
+            artifact=QUARANTINED,
+            sha256="ab",
+            mime=mime,
+            size_bytes=len(data),
+        )
+        await append(
+            self.bus,
+            NodeFinished(
+                prompt_id=PROMPT,
+                attempt=1,
+                worker_id="w",
+                order=3,
+                node_id="9",
+                node_type="SaveImage",
+                outputs=(output,),
+            ),
+        )
+
+    def said(self) -> list[object]:
+        kinds = (PromptCleared, PromptBlocked, OutputReleased, OutputBlocked)
+        return [event for event in self.bus.journal_events() if isinstance(event, kinds)]
+
+
+@pytest.mark.covers("R344")
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("a red fox", PromptCleared), ("a swastika on a wall", PromptBlocked)],
+)
+async def test_the_words_of_a_valid_prompt_are_answered_once(text, answer):
+    place = Place(SaysNude())
+    async with running(place.bus, place.service):
+        await place.submit(text)
+        await append(
+            place.bus,
+            PromptValidated(
+                prompt_id=PROMPT,
+                account="ada",
+                tier="pro",
+                outputs=("9",),
+                nodes=1,
+                estimate=WorkEstimate(megapixel_steps=1, images=1, steps=1),
+            ),
+        )
+        await place.bus.drain()
+    (said,) = place.said()
+    assert isinstance(said, answer)
+    assert "swastika" not in said.model_dump_json()
+
+
+@pytest.mark.covers("R339")
+async def test_a_harmless_picture_leaves_quarantine_once_and_can_be_served():
+    place = Place(OpenNsfw(1))
+    async with running(place.bus, place.service):
+        await place.submit("a blue square")
+        await place.finish(png())
+        await place.bus.drain()
+    (said,) = place.said()
+    assert isinstance(said, OutputReleased)
+    assert said.artifact == RELEASED
+    assert said.scores["nudity"] < 0.5
+    assert await place.artifacts.get(RELEASED) == png()
+
+
+@pytest.mark.covers("R305", "R339")
+async def test_an_unsafe_picture_stays_in_quarantine():
+    place = Place(SaysNude())
+    async with running(place.bus, place.service):
+        await place.submit("a person")
+        await place.finish(png())
+        await place.bus.drain()
+    (said,) = place.said()
+    assert isinstance(said, OutputBlocked)
+    assert said.category == "nudity"
+    assert await place.artifacts.info(RELEASED) is None
+
+
+async def test_bytes_that_only_claim_to_be_a_picture_are_blocked():
+    place = Place(OpenNsfw(1))
+    async with running(place.bus, place.service):
+        await place.submit("a trick")
+        await place.finish(b"not a picture at all")
+        await place.bus.drain()
+    (said,) = place.said()
+    assert isinstance(said, OutputBlocked)
+    assert said.category == "unjudged"
+
+
+@pytest.mark.covers("R340")
+async def test_the_network_scores_noise_and_colours_as_safe():
+    network = OpenNsfw(1)
+    noise = np.random.default_rng(1).integers(0, 255, (128, 128, 3), dtype=np.uint8)
+    sink = io.BytesIO()
+    Image.fromarray(noise).save(sink, "PNG")
+    for data in (png(), png((250, 250, 250)), sink.getvalue()):
+        assert (await network.scores(data))["nudity"] < 0.85
