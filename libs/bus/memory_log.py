@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -108,6 +109,7 @@ class MemoryReader:
         self._again: list[int] = []
         self._deliveries: dict[int, int] = {}
         self._doubled: set[int] = set()
+        self._queue: deque[object] = deque()
         self.readers = 0
 
     @property
@@ -117,14 +119,21 @@ class MemoryReader:
         return not self._deadlines and not self._again and self._position == self._log.last_seq
 
     async def next(self, _room: int) -> MemoryDelivery:
-        """Hand out the next message; wait for one if there is none."""
-        while True:
-            self._lapse()
-            if (delivery := self._hand_out()) is not None:
-                return delivery
-            now = asyncio.get_running_loop().time()
-            first = min(self._deadlines.values(), default=None)
-            await self._log.bell.wait(None if first is None else max(first - now, 0.001))
+        """Hand out the next message to whoever has waited longest; wait while there is none."""
+        ticket = object()
+        self._queue.append(ticket)
+        try:
+            await asyncio.sleep(0)
+            while True:
+                self._lapse()
+                if self._queue[0] is ticket and (delivery := self._hand_out()) is not None:
+                    return delivery
+                now = asyncio.get_running_loop().time()
+                first = min(self._deadlines.values(), default=None)
+                await self._log.bell.wait(None if first is None else max(first - now, 0.001))
+        finally:
+            self._queue.remove(ticket)
+            self._log.bell.ring()
 
     def done(self, seq: int, *, twice: bool = True) -> None:
         """Strike a message off, or hand it out once more if everything comes twice."""

@@ -112,11 +112,15 @@ class Pull:
         self._waiting.clear()
         self._stale = True
 
-    async def close(self) -> list[Message]:
-        """Stop; return what had come and was not taken."""
+    async def stop(self) -> None:
+        """Let nothing more come."""
         self._unwatch()
         self._stale = True
         await self._stop_listening()
+
+    async def close(self) -> list[Message]:
+        """Stop; return what had come and was not taken."""
+        await self.stop()
         left = list(self._waiting)
         self._waiting.clear()
         return left

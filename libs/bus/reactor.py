@@ -66,10 +66,11 @@ class DurableReader:
                     return self._delivery(message)
         except asyncio.CancelledError:
             # Others get at once what comes from here on, while the lanes finish theirs.
-            await self._give_back()
+            await self._pull.stop()
             raise
 
     async def _give_back(self) -> None:
+        # After the lanes, so that what is given back keeps its order.
         for message in await self._pull.close():
             await self._delivery(message).nak()
 
