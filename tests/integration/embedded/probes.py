@@ -29,7 +29,7 @@ START_SECONDS = 30
 
 
 async def keep_on_nats(url: str) -> None:
-    connection = await nats_client.connect(url)
+    connection = await nats_client.connect(url, allow_reconnect=False)
     stream = connection.jetstream()
     await stream.add_stream(StreamConfig(name="KEPT", subjects=["kept"]))
     await stream.publish("kept", b"kept")
@@ -37,7 +37,7 @@ async def keep_on_nats(url: str) -> None:
 
 
 async def kept_on_nats(url: str) -> bool:
-    connection = await nats_client.connect(url)
+    connection = await nats_client.connect(url, allow_reconnect=False)
     found = await connection.jetstream().get_last_msg("KEPT", "kept")
     await connection.close()
     return bool(found.data == b"kept")

@@ -58,6 +58,21 @@ async def test_postgres_answers_soon_and_keeps_its_rows_over_a_stop(tmp_path: Pa
     await second.server.stop()
 
 
+async def test_postgres_starts_though_its_old_pid_is_a_strangers_now(tmp_path: Path) -> None:
+    first = await start_postgres(tmp_path, port=0)
+    note = tmp_path / "postgres" / "data" / "postmaster.pid"
+    left = note.read_text().split("\n", 1)[1]
+    await first.server.stop()
+    stranger = await asyncio.create_subprocess_exec("sleep", "60")
+    note.write_text(f"{stranger.pid}\n{left}")
+    second = await start_postgres(tmp_path, port=0)
+    assert await _may_connect(second.url)
+    await second.server.stop()
+    assert stranger.returncode is None
+    stranger.kill()
+    await stranger.wait()
+
+
 async def test_s3_answers_soon_and_keeps_its_objects_over_a_stop(tmp_path: Path) -> None:
     began = time.monotonic()
     first = await start_s3(tmp_path, port=0, buckets=("wanted-a", "wanted-b"))

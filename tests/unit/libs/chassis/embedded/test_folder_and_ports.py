@@ -22,12 +22,21 @@ from libs.core.errors import Misconfigured
 NOTHING = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)")
 
 
+@pytest.fixture(params=["linux", "darwin"])
+def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Ask for processes the way of each system; `ps` understands the same everywhere."""
+    monkeypatch.setattr(sys, "platform", request.param)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("platform")
 def test_a_pid_that_was_given_again_is_not_the_old_process() -> None:
     mine = alive.of(os.getpid())
     assert mine.is_alive()
     assert not alive.ProcessId(mine.pid, "0").is_alive()
 
 
+@pytest.mark.usefixtures("platform")
 def test_an_ended_process_that_nobody_has_buried_is_not_alive() -> None:
     process = subprocess.Popen(NOTHING)
     here = alive.of(process.pid)
