@@ -14,7 +14,7 @@ from training.loop import Training, training_options
 from training.networks import TEXT_POSITIONS, build_text_encoder, build_unet
 from training.pictures import sample
 from training.schedule import alphas_cumprod
-from training.tokens import BPE, CompactVocabulary, token_ids
+from training.tokens import CompactVocabulary, token_ids
 
 SHARE_WITHOUT_TEXT: Final = 0.1
 SHARE_WITH_STRANGE_WORDS: Final = 0.12
@@ -29,13 +29,13 @@ SHARE_WITH_ALL_POSITIONS: Final = 0.12
 class Feed:
     """Batches: noisy latents, their times, their captions as rows, the answer."""
 
-    def __init__(self, folder: Path, bpe: Path, seed: int) -> None:
-        self.folder, self.bpe = folder, bpe
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
         self.seed(seed)
         self.alphas = alphas_cumprod()
         self.reload()
         captions = {sample(number).caption for number in range(VOCABULARY_PICTURES)}
-        self.vocabulary = CompactVocabulary(t for ids in token_ids(captions, bpe) for t in ids)
+        self.vocabulary = CompactVocabulary(t for ids in token_ids(captions) for t in ids)
 
     def seed(self, seed: int) -> None:
         """Start the dice anew."""
@@ -45,7 +45,7 @@ class Feed:
     def reload(self) -> None:
         """Read the pool again, which may have grown."""
         self.pool: Pool = load_pool(self.folder)
-        self.tokens = token_ids(self.pool.captions, self.bpe)
+        self.tokens = token_ids(self.pool.captions)
 
     def rows(self, index: int) -> list[int]:
         """Return one caption as rows, now and then empty or with words nobody knows."""
@@ -97,7 +97,7 @@ def train(arguments: argparse.Namespace) -> None:
     """Train until the minutes are used up."""
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    feed = Feed(arguments.latents, arguments.bpe, arguments.seed)
+    feed = Feed(arguments.latents, arguments.seed)
     pair = Pair(feed.vocabulary.size).to(arguments.device)
     training = Training(pair, arguments)
     # A resumed run must not see the batches of the first one again.
@@ -118,7 +118,6 @@ def main() -> None:
     """Read the command line and train."""
     parser = training_options(__doc__, minutes=90, lr=1.2e-3)
     parser.add_argument("--latents", type=Path, default=Path("build/training/latents"))
-    parser.add_argument("--bpe", type=Path, default=BPE)
     parser.add_argument("--out", type=Path, default=Path("build/training/denoiser.pt"))
     train(parser.parse_args())
 

@@ -7,11 +7,12 @@ from typing import Any, Final
 import torch
 from safetensors.torch import save_file
 
+from libs.diffusion.text.tokenizer import END, START
 from training.denoiser import Pair
 from training.latents import load_codec, statistics
 from training.ldm import single_file
 from training.loop import say
-from training.tokens import END, START, TOKENS, CompactVocabulary
+from training.tokens import TOKENS, CompactVocabulary
 
 LATENT_SCALE: Final = 0.18215
 EMBEDDING: Final = "embeddings.token_embedding.weight"

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
+from libs.diffusion.text.tokenizer import END, START
 from training.export import LATENT_SCALE
 from training.ldm import TEXT
-from training.networks import TEXT_POSITIONS, build_text_encoder, build_unet, build_vae
+from training.networks import build_text_encoder, build_unet, build_vae
 from training.schedule import alphas_cumprod
-from training.tokens import END, START, TOKENS, token_ids
+from training.tokens import TOKENS, framed, token_ids
 
 STEPS: Final = 20
 GUIDANCE: Final = 4.0
@@ -28,9 +29,8 @@ GUIDANCE: Final = 4.0
 class Painter:
     """The three networks of a checkpoint file, ready to draw."""
 
-    def __init__(self, checkpoint: Path, bpe: Path) -> None:
+    def __init__(self, checkpoint: Path) -> None:
         tensors = {name: value.float() for name, value in load_file(checkpoint).items()}
-        self.bpe = bpe
         self.unet = _loaded_unet(tensors)
         self.vae = _loaded_vae(tensors)
         self.text = _loaded_text(tensors)
@@ -38,10 +38,7 @@ class Painter:
 
     def context(self, sentences: Sequence[str]) -> torch.Tensor:
         """Return what the text encoder makes of sentences."""
-        lines = []
-        for ids in token_ids(sentences, self.bpe):
-            framed = [START, *ids[: TEXT_POSITIONS - 2], END]
-            lines.append(framed + [END] * (TEXT_POSITIONS - len(framed)))
+        lines = [framed(ids, START, END) for ids in token_ids(sentences)]
         hidden: torch.Tensor = self.text(torch.tensor(lines)).last_hidden_state
         return hidden
 

@@ -19,7 +19,6 @@ from training.pictures import PICTURE_PIXELS, SHAPE_PIXELS, sample
 from training.scenes import scene
 from training.shapes import shape
 from training.sprites import sprites
-from training.tokens import BPE
 from training.vocabulary import COLOURS, OBJECTS, SCENES, SHAPES, Rgb
 
 SEED: Final = 5
@@ -167,11 +166,10 @@ def main() -> None:
     """Read the command line, measure, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--bpe", type=Path, default=BPE)
     parser.add_argument("--out", type=Path, default=Path("build/training/measures.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    painter = Painter(arguments.checkpoint, arguments.bpe)
+    painter = Painter(arguments.checkpoint)
     figures = measure(painter) | {"codec_psnr_db": codec_psnr_db(painter)}
     say(**figures, steps=STEPS, guidance=GUIDANCE)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.generate import GUIDANCE, STEPS, Painter
-from training.tokens import BPE
 
 SENTENCES: Final = Path(__file__).with_name("sheet.txt")
 SEED: Final = 7
@@ -39,7 +38,6 @@ def main() -> None:
     """Read the command line and write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--bpe", type=Path, default=BPE)
     parser.add_argument("--out", type=Path, default=Path("docs/images/demo-sheet.png"))
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--steps", type=int, default=STEPS)
@@ -47,7 +45,7 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    painter = Painter(arguments.checkpoint, arguments.bpe)
+    painter = Painter(arguments.checkpoint)
     pictures = painter.paint(
         sentences(), arguments.seed, steps=arguments.steps, guidance=arguments.guidance
     )

@@ -1,43 +1,19 @@
-"""CLIP's tokenizer in training: the standard 49,408 tokens, of which captions use a few dozen."""
+"""CLIP's standard 49,408 tokens in training, where captions use about a hundred of them."""
 
-import gzip
-import json
-import tempfile
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import Final
 
-from transformers import CLIPTokenizer
-
+from libs.diffusion.text.tokenizer import END, START, tokenizer
 from training.networks import TEXT_POSITIONS
 
 TOKENS: Final = 49_408
-START: Final = 49_406
-END: Final = 49_407
-MERGES: Final = TOKENS - 512 - 2
-BPE: Final = Path("libs/diffusion/text/bpe_simple_vocab_16e6.txt.gz")
 
 
-@cache
-def clip_tokenizer(bpe: Path) -> CLIPTokenizer:
-    """Build CLIP's tokenizer out of OpenAI's `bpe_simple_vocab_16e6.txt.gz`."""
-    lines = gzip.decompress(bpe.read_bytes()).decode("utf-8").split("\n")[1 : MERGES + 1]
-    merges = [tuple(line.split()) for line in lines]
-    letters = list(_byte_letters())
-    words = letters + [letter + "</w>" for letter in letters] + ["".join(m) for m in merges]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    with tempfile.TemporaryDirectory() as folder:
-        vocabulary, merged = Path(folder, "vocab.json"), Path(folder, "merges.txt")
-        vocabulary.write_text(json.dumps({word: i for i, word in enumerate(words)}))
-        merged.write_text("#version: 0.2\n" + "\n".join(" ".join(m) for m in merges) + "\n")
-        return CLIPTokenizer.from_pretrained(folder, model_max_length=TEXT_POSITIONS)
-
-
-def token_ids(captions: Iterable[str], bpe: Path) -> list[list[int]]:
+def token_ids(captions: Iterable[str]) -> list[list[int]]:
     """Return the tokens of each caption, without start and end."""
-    tokenizer = clip_tokenizer(bpe)
-    return [ids[1:-1] for ids in tokenizer(list(captions)).input_ids]
+    encode = cache(tokenizer())
+    return [encode(caption) for caption in captions]
 
 
 class CompactVocabulary:
@@ -56,13 +32,11 @@ class CompactVocabulary:
         return self.rows.get(token, self.unknown)
 
     def line(self, rows: list[int]) -> list[int]:
-        """Frame rows by start and end and fills up to 77."""
-        framed = [self.start, *rows[: TEXT_POSITIONS - 2], self.end]
-        return framed + [self.end] * (TEXT_POSITIONS - len(framed))
+        """Frame rows by start and end and fill up to 77."""
+        return framed(rows, self.start, self.end)
 
 
-def _byte_letters() -> Iterable[str]:
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    yield from (chr(byte) for byte in printable)
-    yield from (chr(256 + offset) for offset in range(len(rest)))
+def framed(ids: list[int], start: int, end: int) -> list[int]:
+    """Frame numbers by start and end and fill up to 77 with the end."""
+    line = [start, *ids[: TEXT_POSITIONS - 2], end]
+    return line + [end] * (TEXT_POSITIONS - len(line))
