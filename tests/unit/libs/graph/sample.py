@@ -159,6 +159,12 @@ TYPES = (
     kind("Anything", (wire("it", "*"),), "it:*"),
     kind("Open", (), "IMAGE", accepts_any_input=True),
     kind("Placed", (wire("image", "IMAGE"),), "IMAGE", hidden={"unique_id": "UNIQUE_ID"}),
+    kind(
+        "Describe",
+        (wire("image", "IMAGE"), whole("width", 9000, 0, 9999), whole("height", 9000, 0, 9999)),
+        "CONDITIONING",
+    ),
+    kind("Judge", (whole("level", 5, 0, 9),), "IMAGE", validates=frozenset({"level"})),
     kind("Chain", (wire("image", "IMAGE", required=False),), "IMAGE"),
     kind("Show", (wire("it", "*"),), output_node=True),
     kind("Meter", (wire("images", "IMAGE"), whole("steps", 0, 0, 100000)), "images:IMAGE"),

@@ -149,6 +149,23 @@ def test_a_cycle_is_told_as_the_path_it_takes():
         assert error["extra_info"] == {"node_id": node_id, "cycle_nodes": ["b", "c"]}
 
 
+def test_every_output_behind_a_cycle_depends_on_all_of_it():
+    prompt = {
+        "a": used("Chain", image=["b", 0]),
+        "b": used("Chain", image=["c", 0]),
+        "c": used("Chain", image=["a", 0]),
+        "1": used("Show", it=["a", 0]),
+        "2": used("Show", it=["b", 0]),
+        "3": used("Show", it=["c", 0]),
+    }
+    entries = dict[str, Any](refusal_of(prompt).node_errors)
+    assert {n: e["dependent_outputs"] for n, e in entries.items()} == {
+        "a": ["1", "2", "3"],
+        "b": ["1", "2", "3"],
+        "c": ["1", "2", "3"],
+    }
+
+
 @pytest.mark.covers("R022")
 def test_a_node_that_feeds_itself_is_a_cycle():
     prompt = {"1": used("Chain", image=["1", 0]), "2": used("Show", it=["1", 0])}

@@ -84,3 +84,9 @@ def test_every_output_counts_its_pictures():
     prompt = changed("4", batch_size=3)
     prompt["8"] = used("PreviewImage", images=["6", 0])
     assert work_of(prompt).images == 6
+
+
+def test_a_size_that_only_steers_words_is_no_size():
+    prompt = {"1": used("MakeIMAGE"), "2": used("Describe", image=["1", 0], width=64, height=64)}
+    prompt["3"] = used("Show", it=["2", 0])
+    assert extent_of(prompt, "2").width == 1024

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from libs.graph.value import Link
 from tests.unit.libs.graph.checking import checked, only_error, refusal_of
 from tests.unit.libs.graph.sample import changed, comfy, used
 
@@ -169,3 +170,23 @@ def test_uploads_are_found_under_their_annotated_names(name: str, known: str):
     prompt = {"1": used("LoadImage", image=name), "2": used("PreviewImage", images=["1", 0])}
     assert checked(prompt, uploads={known}).outputs == ("2",)
     assert refusal_of(prompt, uploads={f"{known}x"}).node_errors
+
+
+def test_a_type_that_judges_an_input_itself_is_left_to_do_so():
+    prompt = {"1": used("Judge", level=10), "2": used("Show", it=["1", 0])}
+    assert checked(prompt).outputs == ("2",)
+    prompt["1"]["inputs"]["level"] = "high"
+    assert only_error(prompt, "1")["type"] == "invalid_input_type"
+
+
+def test_wires_to_a_type_that_takes_anything_are_checked_too():
+    prompt = {
+        "1": used("CheckpointLoaderSimple", ckpt_name="demo.safetensors"),
+        "2": used("Open", whatever=["1", "vae"], amount=3),
+        "3": used("Show", it=["2", 0]),
+    }
+    assert checked(prompt).graph.nodes["2"].inputs == {"whatever": Link("1", 2), "amount": 3}
+    prompt["2"]["inputs"]["whatever"] = ["9", 0]
+    assert only_error(prompt, "2")["details"] == "'9'"
+    prompt["2"]["inputs"]["whatever"] = ["1", 0, 0]
+    assert only_error(prompt, "2")["type"] == "bad_linked_input"

