@@ -8,14 +8,13 @@ from typing import Any, Final
 
 import torch
 
+from training.export import FOLDER, NAME
 from training.loop import say
 from training.pictures import PICTURE_PIXELS, sample
 from training.sheet import sentences
 from training.upscaler import MODEL as UPSCALER
 from training.vocabulary import COLOURS, SCENES, SHAPES, object_names
 
-NAME: Final = "hanzo-demo-64"
-FOLDER: Final = Path("libs/weights/demo")
 WORDS_FROM_PICTURES: Final = 20_000
 EXAMPLES: Final = (
     "a red circle on blue",

@@ -17,6 +17,7 @@ from training.tokens import TOKENS, CompactVocabulary
 LATENT_SCALE: Final = 0.18215
 EMBEDDING: Final = "embeddings.token_embedding.weight"
 NAME: Final = "hanzo-demo-64"
+FOLDER: Final = Path("libs/weights/demo")
 
 
 def full_embedding(small: torch.Tensor, vocabulary: CompactVocabulary) -> torch.Tensor:
@@ -68,9 +69,7 @@ def main() -> None:
     parser.add_argument("--codec", type=Path, default=Path("build/training/vae.pt"))
     parser.add_argument("--latents", type=Path, default=Path("build/training/latents"))
     parser.add_argument("--denoiser", type=Path, default=Path("build/training/denoiser.pt"))
-    parser.add_argument(
-        "--out", type=Path, default=Path("libs/weights/demo") / f"{NAME}.safetensors"
-    )
+    parser.add_argument("--out", type=Path, default=FOLDER / f"{NAME}.safetensors")
     arguments = parser.parse_args()
     tensors = checkpoint(arguments.codec, arguments.latents, arguments.denoiser)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.export import FOLDER, NAME
 from training.generate import GUIDANCE, STEPS, Painter
 from training.loop import say
 from training.pictures import PICTURE_PIXELS, SHAPE_PIXELS, sample
@@ -165,7 +166,7 @@ def _note(right: dict[str, list[bool]], name: str, verdict: bool) -> None:
 def main() -> None:
     """Read the command line, measure, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, default=FOLDER / f"{NAME}.safetensors")
     parser.add_argument("--out", type=Path, default=Path("build/training/measures.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

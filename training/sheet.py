@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.export import FOLDER, NAME
 from training.generate import GUIDANCE, STEPS, Painter
 
 SENTENCES: Final = Path(__file__).with_name("sheet.txt")
@@ -37,7 +38,7 @@ def arrange(pictures: NDArray[np.uint8], scale: int) -> Image.Image:
 def main() -> None:
     """Read the command line and write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, default=FOLDER / f"{NAME}.safetensors")
     parser.add_argument("--out", type=Path, default=Path("docs/images/demo-sheet.png"))
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--steps", type=int, default=STEPS)

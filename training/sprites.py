@@ -1,5 +1,6 @@
 """The object drawings: rendered once from an icon package into one picture strip kept here."""
 
+import argparse
 import io
 import json
 from functools import cache
@@ -57,3 +58,16 @@ def sprites() -> dict[str, Image.Image]:
 
 def _corner(index: int) -> tuple[int, int]:
     return (index % COLUMNS) * SPRITE_PIXELS, (index // COLUMNS) * SPRITE_PIXELS
+
+
+def main() -> None:
+    """Read the command line and render the strip."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("icons", type=Path, help="icons.json of @iconify-json/fluent-emoji-flat")
+    parser.add_argument("--out", type=Path, default=STRIP)
+    arguments = parser.parse_args()
+    write_strip(arguments.icons, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

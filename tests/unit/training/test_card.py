@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from training.card import FOLDER, knowledge
+from training.card import knowledge
+from training.export import FOLDER
 from training.sheet import sentences
 
 CARD = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file
 
 from libs.diffusion.text.tokenizer import END, START, tokenizer
-from training.card import FOLDER, NAME
+from training.export import FOLDER, NAME
 from training.ldm import single_file
 from training.networks import (
     TEXT_POSITIONS,

@@ -5,8 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from training.card import FOLDER, NAME
-from training.export import LATENT_SCALE
+from training.export import FOLDER, LATENT_SCALE, NAME
 from training.generate import Painter
 from training.measure import border, middle, nearest_colour, nearest_drawing, plain
 from training.pictures import sample
