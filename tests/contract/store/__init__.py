@@ -1,0 +1,1 @@
+"""Tables, read models and queries on a real PostgreSQL."""
