@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from libs.core.errors import NotFound
 from libs.core.jsonvalue import JsonObject
@@ -60,7 +60,9 @@ class LocalContext:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    path = folder / name
+    # By the name alone: a link in the folder may well lead to another disk.
+    leads_out = PurePath(name).is_absolute() or ".." in PurePath(name).parts
+    if leads_out or not path.is_file():
         raise NotFound("there is no such file", folder=folder.name, name=name)
     return path

@@ -1,0 +1,190 @@
+"""Runs a case through the nodes and measures how far its picture is from ComfyUI's.
+
+`python -m tests.fidelity.measure` runs every case and writes `docs/fidelity.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from PIL import Image
+from safetensors.numpy import load as load_tensors
+
+from libs.core.jsonvalue import Json
+from libs.diffusion.placement import Placement
+from libs.diffusion.residency import ModelCache
+from libs.diffusion.torch_loader import TorchLoader
+from libs.graph.parse import parse
+from libs.graph.plan import plan
+from libs.graph.schema import Catalogue
+from libs.nodes.context import Loader
+from libs.nodes.local import LocalContext
+from libs.nodes.registry import load, schemas
+from services.gpu_worker.executor import Executor, ResultMemory
+from tests.fidelity.cases import CHECKPOINT, PICTURE, Workflow, cases
+
+REFERENCE = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hanzo-studio/fidelity"
+OUTPUTS = ("slat", "simg")
+# The machine that made the checkpoint computed so; anything else rounds differently.
+MAKERS_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "2",
+    "MKL_NUM_THREADS": "2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
+
+
+class NoCheckpoint(Exception):
+    """The checkpoint of the references could not be made on this machine."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How far a case is from its reference; `psnr_db` is the worst of its pictures."""
+
+    name: str
+    psnr_db: float
+    levels_max: int
+    latent_difference_max: float
+    latent_max: float
+
+
+class Silent:
+    """Hears of the execution and says nothing."""
+
+    def cached(self, node_ids: tuple[str, ...]) -> None: ...
+
+    def started(self, node_id: str) -> None: ...
+
+    def finished(self, node_id: str, ui: Any) -> None: ...
+
+
+class Bench:
+    """Executes cases in a folder of its own; the checkpoint stays in memory between them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder, source in (
+            ("models/checkpoints", checkpoint()),
+            ("input", REFERENCE / PICTURE),
+        ):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            (root / folder / source.name).symlink_to(source)
+        self.loader = cast("Loader", TorchLoader(Placement.cpu(), ModelCache(8 * 2**30)))
+        self.executor = Executor(load(), ResultMemory(64 * 2**20))
+        self.catalogue = Catalogue(schemas())
+
+    def run(self, name: str, workflow: Workflow) -> Measured:
+        """Execute a case and compare it with its reference."""
+        graph = parse(cast("Json", workflow))
+        executed = self.executor.execute(
+            graph,
+            plan(graph, self.catalogue, OUTPUTS),
+            lambda node_id: LocalContext(root=self.root, loader=self.loader, node_id=node_id),
+            Silent(),
+        )
+        latent = load_tensors(self._files(executed.ui["slat"]["latents"])[0].read_bytes())
+        pictures = self._files(executed.ui["simg"]["images"])
+        return _compare(name, latent["latent_tensor"], pictures)
+
+    def _files(self, saved: Any) -> list[Path]:
+        return [self.root / one["type"] / one["subfolder"] / one["filename"] for one in saved]
+
+
+def checkpoint() -> Path:
+    """Return the checkpoint of the references, made here if need be; raise NoCheckpoint."""
+    wanted = (REFERENCE / "SHA256SUMS").read_text().split()[0]
+    kept = CACHE / CHECKPOINT
+    if kept.exists() and _sha256(kept) == wanted:
+        return kept
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        made = Path(folder) / CHECKPOINT
+        subprocess.run(
+            [sys.executable, "-m", "tests.fidelity.checkpoint", str(made)],
+            check=True,
+            cwd=ROOT,
+            env={**os.environ, **MAKERS_ENVIRONMENT},
+        )
+        found = _sha256(made)
+        if found != wanted:
+            raise NoCheckpoint(
+                f"the checkpoint made on this machine is {found[:12]}, the references belong to "
+                f"{wanted[:12]}: another CPU or torch rounds differently, so they do not apply"
+            )
+        shutil.move(made, kept)
+    return kept
+
+
+def _compare(name: str, latent: np.ndarray, pictures: list[Path]) -> Measured:
+    wanted = np.load(REFERENCE / f"{name}.latent.npy")
+    assert latent.shape == wanted.shape
+    assert len(pictures) == len(list(REFERENCE.glob(f"{name}.[0-9].png")))
+    pairs = [
+        (_pixels(picture), _pixels(REFERENCE / f"{name}.{number}.png"))
+        for number, picture in enumerate(pictures)
+    ]
+    return Measured(
+        name=name,
+        psnr_db=min(_psnr_db(made, known) for made, known in pairs),
+        levels_max=max(int(np.abs(made - known).max()) for made, known in pairs),
+        latent_difference_max=float(np.abs(latent - wanted).max()),
+        latent_max=float(np.abs(wanted).max()),
+    )
+
+
+def _pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(np.int32)
+
+
+def _psnr_db(made: np.ndarray, known: np.ndarray) -> float:
+    error = float(np.mean((made - known).astype(np.float64) ** 2))
+    return float("inf") if error == 0 else 10 * float(np.log10(255.0**2 / error))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _table(rows: list[Measured]) -> str:
+    lines = [
+        f"| {row.name} | {row.psnr_db:.1f} | {row.levels_max} | "
+        f"{row.latent_difference_max:.1e} of {row.latent_max:.0f} |"
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            "| case | PSNR dB | largest pixel difference | largest latent difference |",
+            "| --- | --- | --- | --- |",
+            *lines,
+        ]
+    )
+
+
+def main() -> None:
+    """Measure every case and write the page."""
+    page = ROOT / "docs" / "fidelity.md"
+    text = page.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        rows = [bench.run(name, workflow) for name, workflow in cases().items()]
+    marker = "<!-- figures -->\n"
+    page.write_text(text.partition(marker)[0] + marker + _table(rows) + "\n", encoding="utf-8")
+    print(_table(rows))
+
+
+if __name__ == "__main__":
+    main()
