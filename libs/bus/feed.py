@@ -12,6 +12,7 @@ from libs.bus.base import EVENTS_STREAM, Batch, StreamState
 from libs.bus.connection import ApiError, Connection, Message
 from libs.bus.limits import IDLE_BATCH_SECONDS
 from libs.bus.pull import NANOS, Pull, create_consumer, place_of
+from libs.bus.reads import patient
 from libs.core.errors import Poisoned, Unavailable
 from libs.core.jsonvalue import JsonObject
 from libs.events.base import Event
@@ -24,7 +25,7 @@ INACTIVE_SECONDS = 120
 
 async def stream_state(connection: Connection) -> StreamState:
     """Return where EVENTS begins and ends."""
-    info = await connection.api(f"STREAM.INFO.{EVENTS_STREAM}")
+    info = await patient(connection, f"STREAM.INFO.{EVENTS_STREAM}")
     state = cast("dict[str, int]", info["state"])
     return StreamState(max(state["first_seq"], 1), state["last_seq"], str(info["created"]))
 

@@ -125,7 +125,11 @@ class Lanes:
     def _put(self, delivery: Delivery) -> None:
         lane = self._lanes.get(delivery.subject)
         if lane is not None:
-            lane.append(delivery)
+            # What comes again may come behind what it should precede; only the first is begun.
+            place = len(lane)
+            while place > 1 and lane[place - 1].seq > delivery.seq:
+                place -= 1
+            lane.insert(place, delivery)
             return
         self._lanes[delivery.subject] = deque([delivery])
         task = asyncio.create_task(self._walk(delivery.subject))

@@ -28,7 +28,12 @@ class Leadership:
 
     async def claim(self, role: str, holder: str) -> int | None:
         """Try to become the one holder of `role`."""
-        last = await last_of(self._connection, LEADERS_STREAM, _leader(role))
+        last = await last_of(
+            self._connection,
+            LEADERS_STREAM,
+            _leader(role),
+            patience_seconds=CLAIM_PATIENCE_SECONDS,
+        )
         if last is not None and OPERATION not in last.headers:
             return None
         return await self._put(role, holder, last.seq if last else 0)
