@@ -28,6 +28,8 @@ FOLDERS: Final = (
 SUFFIXES: Final = frozenset({".safetensors", ".gguf", ".onnx", ".pth", ".pt", ".ckpt"})
 DEPTH_MAX: Final = 4
 FILES_MAX: Final = 1500
+# All names together, so that a list of them fits into one event.
+NAMES_BYTES_MAX: Final = 100_000
 NAME_BYTES_MAX: Final = 200
 # A file that was written to within so many seconds may still be growing.
 SETTLED_SECONDS: Final = 2.0
@@ -73,13 +75,14 @@ class ModelFolder:
         now = time.time()
         listed: dict[str, Mapping[str, Found]] = {}
         growing: dict[Path, tuple[int, int]] = {}
-        room = FILES_MAX
+        room, name_bytes = FILES_MAX, NAMES_BYTES_MAX
         for folder in FOLDERS:
             names = {path.name: _found(path.name, path) for path in self.builtin.get(folder, ())}
             found = {name: file for name, file in names.items() if file is not None}
             for file in _files(self.root / folder, room):
                 state = (file.size_bytes, file.modified_ms)
-                if self._settled(file, state, now):
+                name_bytes -= len(file.name.encode())
+                if name_bytes > 0 and self._settled(file, state, now):
                     found[file.name] = file
                 growing[file.path] = state
             room -= len(found)

@@ -124,3 +124,10 @@ def test_the_list_has_a_bound(tmp_path):
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert names(ModelFolder(tmp_path / "nothing")) == {}
+
+
+def test_the_names_together_have_a_bound(tmp_path):
+    for number in range(600):
+        put(tmp_path / f"loras/{'x' * 190}{number:03}.pt")
+    found = ModelFolder(tmp_path).scan()["loras"]
+    assert 0 < sum(len(name) for name in found) <= 100_000

@@ -1,0 +1,77 @@
+"""What the engine asks the agent for, one question at a time: names, inputs, digests."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any, Final, cast
+
+from libs.core.errors import NotFound, Refused, Unavailable
+from libs.core.jsonvalue import JsonObject
+from libs.nodes.context import Interrupted, OutputFile, SavedFile
+from services.gpu_worker.frames import Frame, Link
+
+ANSWER_SECONDS_MAX: Final = 900.0
+
+
+class Calls:
+    """Asked on the main thread, answered on the hearing one."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._answers: queue.Queue[Frame] = queue.Queue()
+        self._number = 0
+
+    def answered(self, frame: Frame) -> None:
+        """Take in an answer."""
+        self._answers.put(frame)
+
+    def save(self, mark: JsonObject, node_id: str, file: OutputFile) -> SavedFile:
+        """Hand a file to the agent and return the name that it got."""
+        facts: JsonObject = {
+            "node_id": node_id,
+            "extension": file.extension,
+            "mime": file.mime,
+            "filename_prefix": file.filename_prefix,
+            "folder": file.folder,
+            "width": file.width,
+            "height": file.height,
+            "batch_number": file.batch_number,
+        }
+        saved = self._ask("save", {**mark, **facts}, file.data).facts
+        return SavedFile(
+            filename=str(saved["filename"]), subfolder=str(saved["subfolder"]), type=file.folder
+        )
+
+    def read_input(self, mark: JsonObject, name: str) -> bytes:
+        """Return an uploaded file."""
+        return self._ask("read_input", {**mark, "name": name}).blobs[0]
+
+    def digest_of(self, mark: JsonObject, name: str) -> str:
+        """Return what changes when the uploaded file is replaced."""
+        return str(self._ask("digest", {**mark, "name": name}).facts["digest"])
+
+    def _ask(self, kind: str, facts: JsonObject, *blobs: bytes) -> Frame:
+        self._number += 1
+        self._link.send(kind, {**facts, "call": self._number}, *blobs)
+        while True:
+            try:
+                answer = self._answers.get(timeout=ANSWER_SECONDS_MAX)
+            except queue.Empty:
+                raise Unavailable("the agent does not answer", call=kind) from None
+            if answer.facts.get("call") == self._number:
+                return _checked(answer)
+
+
+def _checked(answer: Frame) -> Frame:
+    error = answer.facts.get("error")
+    if not isinstance(error, dict):
+        return answer
+    message = str(error["message"])
+    told = cast("JsonObject", error.get("facts") or {})
+    facts: dict[str, Any] = {k: v for k, v in told.items() if k not in ("kind", "status")}
+    match error["code"]:
+        case "interrupted":
+            raise Interrupted(message)
+        case "not_found":
+            raise NotFound(message, **facts)
+    raise Refused(message, **facts)

@@ -1,0 +1,143 @@
+"""The engine seen from the agent: a process that is started, spoken to, killed, started again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from libs.core.jsonvalue import Json, JsonObject
+from services.gpu_worker.frames import Frame, read_frame
+from services.gpu_worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+PAUSE_SECONDS_FIRST: Final = 0.2
+PAUSE_SECONDS_MAX: Final = 30.0
+STEADY_SECONDS: Final = 60.0
+DIED: Final = "died"
+
+
+def engine_command(fd: int) -> tuple[str, ...]:
+    """Return how the real engine is started."""
+    return (sys.executable, "-m", "services.gpu_worker.engine", str(fd))
+
+
+def engine_environment(settings: WorkerSettings) -> dict[str, str]:
+    """Return what the engine finds in its environment: fixed threads, and no hub to ask."""
+    threads = str(settings.threads or os.cpu_count() or 1)
+    return {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "STUDIO_ENGINE_DEVICE": settings.device,
+        "STUDIO_ENGINE_MODELS_MIB": str(settings.models_mib),
+        "STUDIO_ENGINE_RESULTS_MIB": str(settings.results_mib),
+    }
+
+
+@dataclass
+class EngineChild:
+    """Keeps one engine alive; what it says lies in `news`, `died` among it.
+
+    `hello` is what the present engine said of itself, None while there is none that is ready.
+    """
+
+    environment: Mapping[str, str]
+    command: Callable[[int], Sequence[str]] = field(default=engine_command)
+    hello: JsonObject | None = None
+    free_mib: int = 0
+    news: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _process: asyncio.subprocess.Process | None = None
+    _writer: asyncio.StreamWriter | None = None
+
+    async def run(self) -> None:
+        """Start the engine, and start it again whenever it ends, until cancelled."""
+        pause = PAUSE_SECONDS_FIRST
+        while True:
+            began = time.monotonic()
+            code = await self._live()
+            if time.monotonic() - began > STEADY_SECONDS:
+                pause = PAUSE_SECONDS_FIRST
+            log.warning("engine_died", exit_code=code, again_in_seconds=pause)
+            await self.news.put(Frame(DIED, {"exit_code": code}))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+    async def ready(self) -> JsonObject:
+        """Wait until an engine said hello, and return what it said."""
+        while self.hello is None:
+            await self._ready.wait()
+        return self.hello
+
+    async def begin(self, frame: Frame) -> None:
+        """Hand a job to an engine that is ready; old news is dropped, its death is new."""
+        await self.ready()
+        while not self.news.empty():
+            self.news.get_nowait()
+        await self.send(frame)
+
+    async def send(self, frame: Frame) -> None:
+        """Say something; lost when the engine has just died, which `news` tells."""
+        writer = self._writer
+        if writer is None:
+            return
+        with contextlib.suppress(ConnectionError):
+            writer.write(frame.encode())
+            await writer.drain()
+
+    def kill(self) -> None:
+        """End the engine at once; another one is started."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    async def _live(self) -> int:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.command(theirs.fileno()),
+                pass_fds=(theirs.fileno(),),
+                env={**os.environ, **self.environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                # Of its own group: Ctrl-C is for the agent, which lets the engine finish.
+                start_new_session=True,
+            )
+        try:
+            reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
+            while (frame := await read_frame(reader)) is not None:
+                if frame.kind == "hello":
+                    self.hello = frame.facts
+                    self.free_mib = _mib(frame.facts.get("free_mib"))
+                    self._ready.set()
+                else:
+                    self.free_mib = _mib(frame.facts.get("free_mib")) or self.free_mib
+                    await self.news.put(frame)
+            self.kill()
+            return await self._process.wait()
+        finally:
+            self.hello = None
+            self._ready.clear()
+            self.kill()
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            with contextlib.suppress(ProcessLookupError):
+                await asyncio.shield(self._process.wait())
+
+
+def _mib(value: Json) -> int:
+    return int(value) if isinstance(value, int | float) else 0

@@ -1,0 +1,98 @@
+"""The world of a node inside the engine: weights are files at hand, all else is the agent's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from libs.core.errors import NotFound
+from libs.core.jsonvalue import Json, JsonObject
+from libs.nodes.context import Loader, OutputFile, SavedFile
+from services.gpu_worker.calls import Calls
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the agent sends: a document, the outputs to make, and the weights at hand.
+
+    `weights` maps folder and name to path and content; `scope` is whoever may share results.
+    """
+
+    prompt_id: str
+    attempt: int
+    document: Json
+    dialect: str
+    outputs: tuple[str, ...]
+    extra_pnginfo: JsonObject
+    weights: Mapping[str, Mapping[str, tuple[str, str]]]
+    scope: str
+
+    @classmethod
+    def of(cls, facts: JsonObject) -> Job:
+        """Read a job off the wire."""
+        weights = cast("dict[str, dict[str, list[str]]]", facts["weights"])
+        return cls(
+            prompt_id=str(facts["prompt_id"]),
+            attempt=cast("int", facts["attempt"]),
+            document=facts["document"],
+            dialect=str(facts["dialect"]),
+            outputs=tuple(cast("list[str]", facts["outputs"])),
+            extra_pnginfo=cast("JsonObject", facts["extra_pnginfo"]),
+            weights={
+                folder: {name: (path, content) for name, (path, content) in files.items()}
+                for folder, files in weights.items()
+            },
+            scope=str(facts["scope"]),
+        )
+
+    @property
+    def mark(self) -> JsonObject:
+        """Return what tells the agent which job something is about."""
+        return {"prompt_id": self.prompt_id, "attempt": self.attempt}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineContext:
+    """A `Context` whose far end is the agent."""
+
+    job: Job
+    node_id: str
+    prompt: JsonObject
+    loader: Loader
+    calls: Calls
+    on_step: Callable[[str, int, int], None]
+
+    @property
+    def extra_pnginfo(self) -> JsonObject:
+        """What the client wants inside its pictures."""
+        return self.job.extra_pnginfo
+
+    @property
+    def hip_workflow(self) -> JsonObject | None:
+        """The workflow as a HIP-35 client sent it."""
+        document = self.job.document
+        return document if self.job.dialect == "hip35" and isinstance(document, dict) else None
+
+    def step(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:  # noqa: ARG002
+        """Report progress; raise Interrupted if the run was stopped.
+
+        Previews are not drawn: nothing is shown before moderation has seen it.
+        """
+        self.on_step(self.node_id, value, total)
+
+    def weights(self, folder: str, name: str) -> Path:
+        """Return where the weights file lies."""
+        known = self.job.weights.get(folder, {}).get(name)
+        if known is None:
+            raise NotFound("there is no such file", folder=folder, name=name)
+        return Path(known[0])
+
+    def read_input(self, name: str) -> bytes:
+        """Return an uploaded file."""
+        return self.calls.read_input(self.job.mark, name)
+
+    def save(self, file: OutputFile) -> SavedFile:
+        """Keep a file under the next free name."""
+        return self.calls.save(self.job.mark, self.node_id, file)

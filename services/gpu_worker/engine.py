@@ -1,0 +1,241 @@
+"""The engine child: `python -m services.gpu_worker.engine <fd>` executes what the agent sends.
+
+It holds torch, so that a crash of torch is a crash of this process and of nothing else. Models
+and results stay in memory between jobs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from libs.core.errors import NotFound, Refused, StudioError
+from libs.core.jsonvalue import Json, JsonObject
+from libs.graph.check import check
+from libs.graph.needs import inputs_named
+from libs.graph.parse import parse
+from libs.graph.plan import Plan, plan
+from libs.graph.refusal import GraphRefused
+from libs.graph.render import to_comfy
+from libs.graph.schema import Catalogue
+from libs.graph.value import Graph
+from libs.nodes.context import Interrupted, Loader
+from libs.nodes.registry import load, schemas
+from services.gpu_worker.backend import Backend, open_backend
+from services.gpu_worker.calls import Calls
+from services.gpu_worker.context import EngineContext, Job
+from services.gpu_worker.executor import Executor, NodeFailed, ResultMemory
+from services.gpu_worker.frames import Frame, Link
+
+PR_SET_PDEATHSIG: Final = 1
+MIB: Final = 1024 * 1024
+
+
+class Engine:
+    """One job after the other, on the main thread; a second thread hears the agent."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.calls = Calls(link)
+        self._jobs: queue.Queue[Frame] = queue.Queue()
+        self._stopped: set[tuple[str, int]] = set()
+
+    def hear(self) -> None:
+        """Read what the agent says; when it is gone there is nobody to work for."""
+        while (frame := self.link.read()) is not None:
+            if frame.kind == "job":
+                self._jobs.put(frame)
+            elif frame.kind == "reply":
+                self.calls.answered(frame)
+            elif frame.kind == "stop":
+                self._stopped.add(_identity(frame.facts))
+        os._exit(0)
+
+    def serve(self, backend: Backend, results_mib: int) -> None:
+        """Say hello, then execute jobs for ever."""
+        executor = Executor(load(), ResultMemory(results_mib * MIB))
+        self.link.send("hello", backend.hello())
+        while True:
+            frame = self._jobs.get()
+            job = Job.of(frame.facts)
+            backend.begin()
+            execution = _Execution(self, executor, backend, job)
+            kind, facts = execution.outcome()
+            self._stopped.clear()
+            self.link.send(kind, {**facts, **_mark(job), **backend.room()})
+
+    def is_stopped(self, job: Job) -> bool:
+        """Say whether the agent told us to stop this job."""
+        return (job.prompt_id, job.attempt) in self._stopped
+
+
+class _Execution:
+    """One job: hears the executor and tells the agent."""
+
+    def __init__(self, engine: Engine, executor: Executor, backend: Backend, job: Job) -> None:
+        self.engine = engine
+        self.executor = executor
+        self.backend = backend
+        self.job = job
+        self.executed: list[str] = []
+        self.cached_ids: tuple[str, ...] = ()
+        self.types: dict[str, str] = {}
+
+    def outcome(self) -> tuple[str, JsonObject]:
+        """Execute, and return how it ended."""
+        began = time.monotonic()
+        try:
+            self._execute()
+            kind, facts = "finished", self.backend.facts()
+        except Interrupted as stopped:
+            kind, facts = "interrupted", _place(stopped.facts)
+        except NodeFailed as failed:
+            kind, facts = "failed", _failure(failed)
+        except Exception as error:
+            kind, facts = "failed", _refusal(error)
+        facts["executed"] = cast("Json", self.executed)
+        facts["compute_ms"] = int((time.monotonic() - began) * 1000)
+        return kind, facts
+
+    def cached(self, node_ids: tuple[str, ...]) -> None:
+        """Tell that the execution began, and what need not be executed."""
+        self.cached_ids = node_ids
+        self._tell("started", cached=list(node_ids))
+
+    def started(self, node_id: str) -> None:
+        """Tell that a node begins."""
+        self.check()
+        facts = {"node_id": node_id, "node_type": self.types[node_id]}
+        self._tell("progress", **facts, state="running", announces=True)
+
+    def step(self, node_id: str, value: int, total: int) -> None:
+        """Tell how far a node is."""
+        self.check()
+        self._tell("progress", node_id=node_id, state="running", value=value, total=total)
+
+    def finished(self, node_id: str, ui: JsonObject | None) -> None:
+        """Tell that a node ended; what it shows comes first."""
+        if node_id not in self.cached_ids:
+            self.executed.append(node_id)
+        self._tell("shown", node_id=node_id, node_type=self.types[node_id], ui=ui)
+        self._tell("progress", node_id=node_id, state="finished", value=1)
+
+    def check(self) -> None:
+        """Raise Interrupted if the agent told us to stop."""
+        if self.engine.is_stopped(self.job):
+            raise Interrupted("the run was stopped")
+
+    def _execute(self) -> None:
+        graph, made, catalogue = self._planned()
+        self.types = {node.id: node.type for node in graph.nodes.values()}
+        prompt = to_comfy(graph, catalogue)
+
+        def context_of(node_id: str) -> EngineContext:
+            return EngineContext(
+                job=self.job,
+                node_id=node_id,
+                prompt=prompt,
+                loader=cast("Loader", self.backend.loader),
+                calls=self.engine.calls,
+                on_step=self.step,
+            )
+
+        self.executor.execute(graph, made, context_of, self, self.job.scope)
+
+    def _planned(self) -> tuple[Graph, Plan, Catalogue]:
+        job = self.job
+        choices = {folder: tuple(files) for folder, files in job.weights.items()}
+        catalogue = Catalogue(schemas(), choices)
+        checked = check(parse(job.document), catalogue, job.outputs)
+        if set(checked.outputs) != set(job.outputs):
+            raise Refused("some outputs cannot be executed here", outputs=list(job.outputs))
+        contents = {
+            (folder, name): content
+            for folder, files in job.weights.items()
+            for name, (_, content) in files.items()
+        }
+        for name in inputs_named(checked.graph, catalogue, checked.outputs):
+            contents["input", name] = self.engine.calls.digest_of(_mark(job), name)
+        made = plan(checked.graph, catalogue, checked.outputs, contents)
+        # Every prompt gets files of its own, so output nodes are never taken from memory.
+        own = {
+            node_id: f"{made.fingerprints[node_id]}/{job.prompt_id}/{job.attempt}"
+            for node_id in made.outputs
+        }
+        fingerprints = {**made.fingerprints, **own}
+        return checked.graph, replace(made, fingerprints=fingerprints), catalogue
+
+    def _tell(self, kind: str, **facts: Any) -> None:
+        self.engine.link.send(kind, {**facts, **_mark(self.job)})
+
+
+def _identity(facts: JsonObject) -> tuple[str, int]:
+    return str(facts["prompt_id"]), int(cast("int", facts["attempt"]))
+
+
+def _mark(job: Job) -> JsonObject:
+    return {"prompt_id": job.prompt_id, "attempt": job.attempt}
+
+
+def _place(facts: dict[str, object]) -> JsonObject:
+    return {
+        "node_id": str(facts.get("node_id", "")),
+        "node_type": str(facts.get("node_type", "")),
+    }
+
+
+def _failure(failed: NodeFailed) -> JsonObject:
+    return {
+        "node_id": failed.node_id,
+        "node_type": failed.node_type,
+        "exception_type": failed.exception_type,
+        "detail": {
+            "exception_message": failed.exception_message,
+            "traceback": cast("Json", failed.traceback),
+            "current_inputs": failed.current_inputs,
+        },
+    }
+
+
+def _refusal(error: Exception) -> JsonObject:
+    """Return the failure of a graph that this worker cannot begin with, though it was valid."""
+    message = error.message if isinstance(error, StudioError) else str(error)
+    detail: JsonObject = {"exception_message": message, "traceback": [], "current_inputs": {}}
+    if isinstance(error, GraphRefused):
+        detail["node_errors"] = error.node_errors
+    return {
+        "node_id": "",
+        "node_type": "",
+        "exception_type": type(error).__name__,
+        "detail": detail,
+        # Another worker may hold what is missing here.
+        "retryable": isinstance(error, Refused | NotFound),
+    }
+
+
+def die_with_parent() -> None:
+    """Let the kernel end this process when the agent is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main(open_it: Callable[[], Backend] = open_backend) -> None:
+    """Serve the agent at the other end of the file descriptor given as the argument."""
+    die_with_parent()
+    link = Link(socket.socket(fileno=int(sys.argv[1])))
+    engine = Engine(link)
+    threading.Thread(target=engine.hear, name="hear", daemon=True).start()
+    engine.serve(open_it(), int(os.environ.get("STUDIO_ENGINE_RESULTS_MIB", "512")))
+
+
+if __name__ == "__main__":
+    main()

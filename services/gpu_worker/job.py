@@ -1,0 +1,338 @@
+"""One lease, from the sealed workflow to the last event: the engine computes, this delivers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, cast
+
+import structlog
+
+from libs.core.errors import NotFound, Refused, StudioError, Unavailable
+from libs.core.jsonvalue import Json, JsonObject
+from libs.events.base import Sealed
+from libs.events.execution import (
+    ExecutionFailed,
+    ExecutionFinished,
+    ExecutionInterrupted,
+    ExecutionStarted,
+    NodeFinished,
+    Output,
+)
+from libs.events.prompt import PromptSubmitted
+from libs.events.verdict import PromptValidated
+from libs.nodes.context import OutputFile
+from libs.sealed.base import Vault
+from libs.weights.folder import Inventory
+from services.gpu_worker.child import DIED, EngineChild
+from services.gpu_worker.domain.shown import taken_apart
+from services.gpu_worker.files import Files
+from services.gpu_worker.frames import Frame
+from services.gpu_worker.outlet import LeaseLost, Outlet
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS: Final = 0.5
+ENDINGS: Final = frozenset({"finished", "failed", "interrupted", DIED})
+
+
+@dataclass
+class Job:
+    """What is needed for one attempt; `ended` says that the engine has nothing more to tell."""
+
+    outlet: Outlet
+    files: Files
+    engine: EngineChild
+    vault: Vault
+    submitted: PromptSubmitted
+    validated: PromptValidated
+    inventory: Inventory
+    stop_seconds: float
+    stopping: bool = False
+    ended: bool = False
+    outputs: int = 0
+    warm: tuple[str, ...] = ()
+    _at: tuple[str, str] = ("", "")
+    _killer: asyncio.Task[None] | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Return the weights that the job uses, as `folder/name`."""
+        return tuple(f"{need.folder}/{need.name}" for need in self.validated.needs)
+
+    async def run(self) -> None:
+        """Execute and deliver; returns early when the lease is lost."""
+        try:
+            workflow = await self._workflow()
+            if workflow is not None:
+                await self.engine.begin(self._frame(workflow))
+                await self._deliver()
+        except LeaseLost as lost:
+            log.warning("abandoned", prompt_id=self.outlet.prompt_id, reason=lost.message)
+            await self._drop()
+        finally:
+            if self._killer is not None:
+                self._killer.cancel()
+            await self.files.abandon()
+
+    async def stop(self) -> None:
+        """Let the engine stop between two steps; it is killed if it does not."""
+        if self.stopping or self.ended:
+            return
+        self.stopping = True
+        self._killer = asyncio.create_task(self._kill_late())
+        facts: JsonObject = {"prompt_id": self.outlet.prompt_id, "attempt": self.outlet.attempt}
+        await self.engine.send(Frame("stop", facts))
+
+    async def abandon(self) -> None:
+        """Stop, and let nothing of the attempt out any more."""
+        self.outlet.lost = True
+        await self.stop()
+
+    async def give_up(self, error: Exception) -> None:
+        """Fail the attempt because of what went wrong on our side."""
+        await self._drop()
+        kind = type(error).__name__
+        self.outlet.lost = False
+        said = _said(f"The worker could not deliver the run ({kind})")
+        await self._fail({"exception_type": kind, "retryable": True, "detail": said})
+
+    async def _workflow(self) -> JsonObject | None:
+        """Open the workflow; a workflow that cannot be opened any more fails the attempt."""
+        while True:
+            try:
+                opened = await self.vault.open(self.outlet.tenant, self.submitted.workflow)
+                return cast("JsonObject", opened)
+            except Unavailable as error:
+                log.warning("workflow_not_there_yet", error=error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+                await self.outlet.require()
+            except StudioError as error:
+                await self._fail({"exception_type": error.code, "detail": _said(error.message)})
+                return None
+
+    def _frame(self, workflow: JsonObject) -> Frame:
+        extra = workflow.get("extra_data")
+        pnginfo = extra.get("extra_pnginfo") if isinstance(extra, dict) else None
+        weights: JsonObject = {
+            folder: {name: [str(file.path), file.content] for name, file in files.items()}
+            for folder, files in self.inventory.items()
+        }
+        return Frame(
+            "job",
+            {
+                "prompt_id": self.outlet.prompt_id,
+                "attempt": self.outlet.attempt,
+                "document": workflow.get("prompt"),
+                "dialect": self.submitted.dialect,
+                "outputs": list(self.validated.outputs),
+                "extra_pnginfo": pnginfo if isinstance(pnginfo, dict) else {},
+                "weights": weights,
+                "scope": f"{self.outlet.tenant}/{self.submitted.user_id}",
+            },
+        )
+
+    async def _deliver(self) -> None:
+        """Pass on what the engine tells, until it has told how it ended."""
+        while not self.ended:
+            frame = await self._next()
+            match frame.kind:
+                case "started":
+                    await self._started(frame.facts)
+                case "progress":
+                    await self._progress(frame.facts)
+                case "shown":
+                    await self._shown(frame.facts)
+                case "save" | "read_input" | "digest":
+                    await self._answer(frame)
+                case "finished":
+                    await self._finished(frame.facts)
+                case "failed":
+                    await self._fail(frame.facts)
+                case "interrupted":
+                    await self._interrupted(frame.facts)
+                case _:
+                    await self._died(frame.facts)
+
+    async def _next(self) -> Frame:
+        frame = await self._own()
+        self.ended = frame.kind in ENDINGS
+        return frame
+
+    async def _own(self) -> Frame:
+        """Return the engine's next word about this attempt; late ones about others are dropped."""
+        while True:
+            frame = await self.engine.news.get()
+            mark = (frame.facts.get("prompt_id"), frame.facts.get("attempt"))
+            if frame.kind == DIED or mark == (self.outlet.prompt_id, self.outlet.attempt):
+                return frame
+
+    async def _drop(self) -> None:
+        """Wait until the engine is free again, whatever it still has to tell."""
+        await self.abandon()
+        while not self.ended:
+            frame = await self._next()
+            if "call" in frame.facts:
+                await self._refuse(frame, "interrupted", "the run was stopped")
+
+    async def _started(self, facts: JsonObject) -> None:
+        cached = tuple(cast("list[str]", facts["cached"]))
+        await self.outlet.write(lambda order: ExecutionStarted(**self._head(order), cached=cached))
+
+    async def _progress(self, facts: JsonObject) -> None:
+        node_id = str(facts["node_id"])
+        if facts.get("announces"):
+            self._at = (node_id, str(facts["node_type"]))
+        known = ("value", "total", "announces")
+        more = {name: facts[name] for name in known if name in facts}
+        await self.outlet.signal(node_id, str(facts["state"]), **more)
+
+    async def _shown(self, facts: JsonObject) -> None:
+        ui = facts.get("ui")
+        node_id, node_type = str(facts["node_id"]), str(facts["node_type"])
+        if not isinstance(ui, dict):
+            return
+        made = await self.files.of_node(node_id)
+        files, rest = taken_apart(ui, frozenset(made))
+        outputs: tuple[Output, ...] = tuple(
+            made[name].model_copy(update={"kind": kind}) for kind, name in files
+        )
+        sealed = await self._seal(rest) if rest else None
+        await self.outlet.write(
+            lambda order: NodeFinished(
+                **self._head(order),
+                node_id=node_id,
+                node_type=node_type,
+                outputs=outputs,
+                ui=sealed,
+            )
+        )
+        self.outputs += len(outputs)
+
+    async def _answer(self, frame: Frame) -> None:
+        try:
+            facts, blobs = await self._answered(frame)
+        except LeaseLost as lost:
+            await self._refuse(frame, "interrupted", lost.message)
+            raise
+        except Refused as error:
+            told = {name: str(value) for name, value in error.facts.items()}
+            code = "not_found" if isinstance(error, NotFound) else "refused"
+            await self._refuse(frame, code, error.message, **told)
+        else:
+            await self._reply(frame, facts, *blobs)
+
+    async def _answered(self, frame: Frame) -> tuple[JsonObject, tuple[bytes, ...]]:
+        facts = frame.facts
+        match frame.kind:
+            case "read_input":
+                return {}, (await self.files.read(str(facts["name"])),)
+            case "digest":
+                return {"digest": await self.files.digest(str(facts["name"]))}, ()
+        output = await self.files.save(str(facts["node_id"]), _output_file(frame))
+        return {"filename": output.filename, "subfolder": output.subfolder}, ()
+
+    async def _refuse(self, frame: Frame, code: str, message: str, **facts: Json) -> None:
+        await self._reply(frame, {"error": {"code": code, "message": message, "facts": facts}})
+
+    async def _reply(self, frame: Frame, facts: JsonObject, *blobs: bytes) -> None:
+        await self.engine.send(Frame("reply", {**facts, "call": frame.facts["call"]}, blobs))
+
+    async def _finished(self, facts: JsonObject) -> None:
+        fingerprint = cast("dict[str, str]", facts.get("fingerprint") or {})
+        await self.outlet.write(
+            lambda order: ExecutionFinished(
+                **self._head(order),
+                compute_ms=_number(facts.get("compute_ms")),
+                outputs=self.outputs,
+                executed=_ids(facts),
+                peak_vram_mib=_number(facts.get("peak_vram_mib")),
+                fingerprint=fingerprint,
+            )
+        )
+        self.warm = self.needs
+
+    async def _fail(self, facts: JsonObject) -> None:
+        detail = await self._seal(facts.get("detail"))
+        await self.outlet.write(
+            lambda order: ExecutionFailed(
+                **self._head(order),
+                node_id=str(facts.get("node_id", "")),
+                node_type=str(facts.get("node_type", "")),
+                exception_type=str(facts.get("exception_type", "")),
+                detail=detail,
+                executed=_ids(facts),
+                retryable=bool(facts.get("retryable")),
+                compute_ms=_number(facts.get("compute_ms")),
+            )
+        )
+
+    async def _interrupted(self, facts: JsonObject) -> None:
+        await self.outlet.write(
+            lambda order: ExecutionInterrupted(
+                **self._head(order),
+                node_id=str(facts.get("node_id", "")),
+                node_type=str(facts.get("node_type", "")),
+                executed=_ids(facts),
+                compute_ms=_number(facts.get("compute_ms")),
+            )
+        )
+
+    async def _died(self, facts: JsonObject) -> None:
+        node_id, node_type = self._at
+        place: JsonObject = {"node_id": node_id, "node_type": node_type}
+        if self.stopping:
+            await self._interrupted(place)
+            return
+        message = f"The engine ended with code {facts.get('exit_code')} and was started again"
+        crash: JsonObject = {"exception_type": "EngineCrashed", "retryable": True}
+        await self._fail({**place, **crash, "detail": _said(message)})
+
+    async def _seal(self, value: Json) -> Sealed:
+        while True:
+            try:
+                return await self.vault.seal(self.outlet.tenant, self.submitted.user_id, value)
+            except Unavailable as error:
+                log.warning("cannot_seal_yet", error=error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+                await self.outlet.require()
+
+    async def _kill_late(self) -> None:
+        await asyncio.sleep(self.stop_seconds)
+        if not self.ended:
+            log.warning("engine_does_not_stop", prompt_id=self.outlet.prompt_id)
+            self.engine.kill()
+
+    def _head(self, order: int) -> dict[str, object]:
+        return {
+            "prompt_id": self.outlet.prompt_id,
+            "attempt": self.outlet.attempt,
+            "worker_id": self.outlet.worker_id,
+            "order": order,
+        }
+
+
+def _output_file(frame: Frame) -> OutputFile:
+    facts = frame.facts
+    return OutputFile(
+        data=frame.blobs[0],
+        extension=str(facts["extension"]),
+        mime=str(facts["mime"]),
+        filename_prefix=str(facts["filename_prefix"]),
+        folder="temp" if facts["folder"] == "temp" else "output",
+        width=_number(facts["width"]),
+        height=_number(facts["height"]),
+        batch_number=_number(facts["batch_number"]),
+    )
+
+
+def _said(message: str) -> JsonObject:
+    return {"exception_message": message, "traceback": [], "current_inputs": {}}
+
+
+def _ids(facts: JsonObject) -> tuple[str, ...]:
+    return tuple(cast("list[str]", facts.get("executed") or []))
+
+
+def _number(value: Json) -> int:
+    return int(value) if isinstance(value, int | float) else 0

@@ -1,0 +1,37 @@
+"""The worker's table of contents: the agent; the engine is a child process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+from libs import weights
+from libs.chassis.service import Resources, Service
+from libs.weights.folder import ModelFolder, builtin_files
+from services.gpu_worker.agent import Agent
+from services.gpu_worker.child import EngineChild, engine_environment
+from services.gpu_worker.settings import WorkerSettings
+from services.gpu_worker.shelf import PostgresShelf
+
+DEMO = Path(weights.__file__).with_name("demo")
+
+
+def build(resources: Resources, settings: WorkerSettings | None = None) -> Service:
+    """Wire a worker on real adapters; nothing here imports torch."""
+    settings = settings or WorkerSettings()
+    house = resources.settings
+    models = settings.models or house.home / "models"
+    agent = Agent(
+        worker_id=f"{settings.slot}-{uuid4().hex[:12]}",
+        bus=resources.bus,
+        artifacts=resources.artifacts,
+        vault=resources.vault,
+        shelf=PostgresShelf(resources.database),
+        engine=EngineChild(engine_environment(settings)),
+        folder=ModelFolder(models.expanduser(), builtin_files(DEMO)),
+        settings=settings,
+        now=resources.now,
+        heartbeat_seconds=house.heartbeat_seconds,
+        drain_seconds=house.drain_seconds,
+    )
+    return Service(name="gpu_worker", tasks={"work": agent.run}, ready=agent.ready)

@@ -1,0 +1,51 @@
+"""What only the worker reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class WorkerSettings(BaseSettings):
+    """From `STUDIO_WORKER_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="STUDIO_WORKER_", frozen=True, extra="ignore")
+
+    slot: str = Field(
+        default="gpu0",
+        pattern=r"^[A-Za-z0-9_]{1,40}$",
+        description="The worker's place; a newer process on it replaces the older one.",
+    )
+    models: Path | None = Field(
+        default=None, description="Folder of model files; empty means `models` in STUDIO_HOME."
+    )
+    device: Device = Field(default="auto", description="Where to compute.")
+    threads: int = Field(
+        default=0, ge=0, le=256, description="CPU threads of the engine; 0 takes all cores."
+    )
+    models_mib: int = Field(
+        default=0,
+        ge=0,
+        le=4_000_000,
+        description="Memory for loaded models; 0 takes seven tenths of what the device has.",
+    )
+    results_mib: int = Field(
+        default=512, ge=0, le=1_000_000, description="Memory for results that are kept for reuse."
+    )
+    scan_seconds: float = Field(
+        default=1.0, ge=0.05, le=3600, description="How often the models folder is looked at."
+    )
+    stop_seconds: float = Field(
+        default=8.0,
+        ge=0.1,
+        le=600,
+        description="How long the engine may take to stop between two steps before it is killed.",
+    )
+    ask_seconds: float = Field(
+        default=6.0, ge=0.1, le=60, description="How long to wait for the answer to an ask."
+    )

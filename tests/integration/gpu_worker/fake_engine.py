@@ -1,0 +1,115 @@
+"""An engine without torch that speaks the same frames; what it does stands in the document.
+
+`{"do": [["save", "prefix"], ["step", 3], ["crash"], ...]}` is done in that order.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from services.gpu_worker.frames import Frame, Link
+
+
+class FakeEngine:
+    """Does what it is told, one word after the other."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.jobs: queue.Queue[Frame] = queue.Queue()
+        self.replies: queue.Queue[Frame] = queue.Queue()
+        self.stopped = threading.Event()
+        self.calls = 0
+
+    def hear(self) -> None:
+        """Sort what the agent says."""
+        while (frame := self.link.read()) is not None:
+            if frame.kind == "job":
+                self.stopped.clear()
+                self.jobs.put(frame)
+            elif frame.kind == "reply":
+                self.replies.put(frame)
+            else:
+                self.stopped.set()
+        os._exit(0)
+
+    def serve(self) -> None:
+        """Work for ever."""
+        hello = {"pid": os.getpid(), "backend": "fake", "device": "none", "memory_mib": 8192}
+        self.link.send("hello", {**hello, "software": {"fake": "1"}, "free_mib": 4096})
+        while True:
+            job = self.jobs.get()
+            mark = {key: job.facts[key] for key in ("prompt_id", "attempt")}
+            self.link.send("started", {**mark, "cached": []})
+            self.link.send(*self.outcome(job.facts["document"]["do"], mark))
+
+    def outcome(self, words, mark):
+        """Do everything and return how it ended."""
+        executed = []
+        for number, word in enumerate(words):
+            node = {**mark, "node_id": str(9 + number), "node_type": "Fake"}
+            self.link.send("progress", {**node, "state": "running", "announces": True})
+            ending = getattr(self, word[0])(node, *word[1:])
+            if ending is not None:
+                return ending[0], {**mark, **ending[1], "executed": executed}
+            executed.append(node["node_id"])
+            self.link.send("progress", {**node, "state": "finished", "value": 1})
+        return "finished", {**mark, "executed": executed, "compute_ms": 1, "fingerprint": {"f": "1"}}
+
+    def save(self, node, prefix, data="picture"):
+        """Keep a file and show it, with a word beside it."""
+        self.calls += 1
+        file = {"extension": "png", "mime": "image/png", "filename_prefix": prefix}
+        size = {"folder": "output", "width": 1, "height": 2, "batch_number": 0}
+        self.link.send("save", {**node, **file, **size, "call": self.calls}, data.encode())
+        answer = self.replies.get().facts
+        if "error" in answer:
+            if answer["error"]["code"] == "interrupted":
+                return "interrupted", {}
+            detail = {"exception_message": answer["error"]["message"], "traceback": []}
+            return "failed", {**node, "exception_type": "Refused", "detail": detail}
+        shown = {"filename": answer["filename"], "subfolder": answer["subfolder"], "type": "output"}
+        self.link.send("shown", {**node, "ui": {"images": [shown], "text": ["a secret word"]}})
+        return None
+
+    def step(self, node, steps, seconds=0.02):
+        """Take steps, and stop between two of them when told to."""
+        for value in range(1, steps + 1):
+            if self.stopped.is_set():
+                return "interrupted", {"node_id": node["node_id"], "node_type": "Fake"}
+            self.link.send("progress", {**node, "state": "running", "value": value, "total": steps})
+            time.sleep(seconds)
+        return None
+
+    def hang(self, node):
+        """Hear nothing any more."""
+        time.sleep(600)
+
+    def crash(self, node):
+        """Die as torch dies."""
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(10)
+
+    def crash_once(self, node, marker):
+        """Die at the first attempt."""
+        if node["attempt"] == 1:
+            self.crash(node)
+
+    def fail(self, node, message):
+        """Raise in a node."""
+        detail = {"exception_message": message, "traceback": ["x"], "current_inputs": {}}
+        return "failed", {**node, "exception_type": "ValueError", "detail": detail}
+
+
+if __name__ == "__main__":
+    engine = FakeEngine(Link(socket.socket(fileno=int(sys.argv[1]))))
+    threading.Thread(target=engine.hear, daemon=True).start()
+    engine.serve()
