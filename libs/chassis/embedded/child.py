@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -16,9 +17,11 @@ from typing import Literal
 
 from libs.chassis.embedded import alive, launch
 from libs.chassis.embedded.secret import write_private
+from libs.core.errors import Unavailable
 
 POLL_SECONDS = 0.02
 LOG_LINES_SHOWN = 12
+LEFTOVER_SECONDS = 5
 NOTE_NAME = "process.json"
 LOG_BYTES_MAX = 16 * 1024 * 1024
 
@@ -126,13 +129,17 @@ class Child:
 def end_leftover(command: Command) -> None:
     """End the server that a killed house left behind in this folder."""
     left = alive.read(_note(command))
-    if left is None or not left.is_alive():
+    if left is None:
         return
-    os.kill(left.pid, signal.SIGINT if command.stop_signal == signal.SIGINT else signal.SIGKILL)
-    until = time.monotonic() + 5
+    began = time.monotonic()
     while left.is_alive():
-        if time.monotonic() > until:
-            os.kill(left.pid, signal.SIGKILL)
+        waited = time.monotonic() - began
+        if waited > 2 * LEFTOVER_SECONDS:
+            raise Unavailable("a server of an earlier start does not end", pid=left.pid)
+        # What writes its data on the way out is given the time for it.
+        polite = command.stop_signal == signal.SIGINT and waited < LEFTOVER_SECONDS
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(left.pid, signal.SIGINT if polite else signal.SIGKILL)
         time.sleep(POLL_SECONDS)
 
 

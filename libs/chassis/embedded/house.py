@@ -29,6 +29,7 @@ WATCH_SECONDS = 0.1
 RESTARTS_MAX = 5
 STEADY_SECONDS = 60
 RESTART_PAUSE_SECONDS = 0.2
+CANCEL_AGAIN_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -170,9 +171,11 @@ class EmbeddedServers:
             self.failed.set_result(error)
 
     async def _end(self) -> None:
-        for watcher in self._watchers:
-            watcher.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
+        # A library in between may lose a cancellation, so it is repeated until they have ended.
+        while running := [watcher for watcher in self._watchers if not watcher.done()]:
+            for watcher in running:
+                watcher.cancel()
+            await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
         homes.withdraw(self._home)
         rest = dict(self._servers)
         if bus := rest.pop("nats", None):

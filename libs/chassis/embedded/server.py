@@ -144,7 +144,8 @@ class Server:
 
     async def _ask(self) -> str:
         try:
-            return await asyncio.wait_for(self._recipe.answers(self._ports), ANSWER_SECONDS)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._recipe.answers(self._ports)
         except (OSError, TimeoutError) as error:
             return f"{type(error).__name__}: {error}"
 

@@ -28,6 +28,7 @@ from tests.integration.embedded.other_user import open_to_all, reachable_python
 ANY_PORTS = dict.fromkeys(USUAL_PORTS, 0)
 BACK_SECONDS = 20
 STOP_SECONDS = 5
+QUESTION_SECONDS = 5
 
 
 async def test_a_killed_server_comes_back_with_its_port_and_its_data(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ async def _comes_true(question: Callable[[], Awaitable[bool]]) -> bool:
     until = time.monotonic() + BACK_SECONDS
     while True:
         try:
-            return await question()
+            return await asyncio.wait_for(question(), QUESTION_SECONDS)
         except (OSError, nats.errors.Error, asyncpg.PostgresError, BotoCoreError, ClientError):
             if time.monotonic() > until:
                 raise
