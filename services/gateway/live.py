@@ -28,6 +28,7 @@ from services.gateway.telling import Telling
 
 POLL_SECONDS = 0.2
 TICK_SECONDS = 0.1
+RETRY_SECONDS = 0.5
 TENANT_TOKEN = 2
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Live:
     queue: Queue = field(default_factory=Queue)
     answers: Answers = field(default_factory=Answers)
     recorded_seq: int = 0
+    _position: int = 0
     _ending: OrderedDict[Key, Story] = field(default_factory=OrderedDict)
     _finishing: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
     _caught_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,16 +57,27 @@ class Live:
     _awaited_seqs: list[int] = field(default_factory=list)
 
     async def follow(self) -> None:
-        """Read the stream for ever, from the first open prompt on."""
-        start = await self.archive.start_seq()
-        self.recorded_seq = await self.archive.recorded_seq()
+        """Read the stream for ever, from the first open prompt on, over every failure."""
+        while True:
+            try:
+                await self._follow()
+            except Unavailable as error:
+                log.warning("feed_interrupted", error=str(error), position=self._position)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self) -> None:
         state = await self.bus.state()
-        if start > state.last_seq:
+        if not self._position:
+            start = await self.archive.start_seq()
+            self.recorded_seq = await self.archive.recorded_seq()
+            self._position = max(start, state.first_seq, 1) - 1
+        if self._position >= state.last_seq:
             self._caught_up.set()
-        async for batch in self.bus.feed(start_seq=max(start, state.first_seq, 1)):
+        async for batch in self.bus.feed(start_seq=self._position + 1):
             for recorded in batch.events:
                 self._apply(recorded)
-            if batch.pending == 0 and batch.last_seq >= state.last_seq:
+            self._position = max(self._position, batch.last_seq)
+            if self._position >= state.last_seq:
                 self._caught_up.set()
 
     async def hear_recorded(self) -> None:
