@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from websockets.sync.client import connect
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect
 
 from libs.core.errors import Refused, Unavailable
 from libs.core.jsonvalue import JsonObject
@@ -61,7 +62,7 @@ class StudioClient:
 
     def get(self, path: str) -> Any:
         """Return the JSON that a route answers; errors of the API become ours."""
-        return self._json(self._http.get(path))
+        return self._json(self._ask("GET", path))
 
     def follow(self, graph: JsonObject) -> Iterator[Frame]:
         """Submit `graph` and yield the frames about it until it has ended.
@@ -70,22 +71,19 @@ class StudioClient:
         """
         address = self.url.replace("http", "ws", 1) + f"/ws?clientId={self._client_id}"
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        with connect(address, additional_headers=headers, max_size=None) as socket:
-            body = {"prompt": graph, "client_id": self._client_id}
-            answer = self._json(self._http.post("/prompt", json=body))
-            prompt_id = answer["prompt_id"]
-            yield Frame("submitted", answer)
-            while True:
-                message = socket.recv(timeout=SILENCE_SECONDS_MAX)
-                if isinstance(message, bytes):
-                    continue
-                frame = json.loads(message)
-                data = frame.get("data", {})
-                if data.get("prompt_id") != prompt_id:
-                    continue
-                yield Frame(frame["type"], data)
-                if frame["type"] == "executing" and data.get("node") is None:
-                    return
+        try:
+            with connect(address, additional_headers=headers, max_size=None) as socket:
+                body = {"prompt": graph, "client_id": self._client_id}
+                answer = self._json(self._ask("POST", "/prompt", json=body))
+                yield Frame("submitted", answer)
+                yield from _frames_about(socket, answer["prompt_id"])
+        except (WebSocketException, OSError, TimeoutError) as error:
+            raise Unavailable(
+                "the connection broke; the prompt goes on without it, and `studio story` or "
+                "/history tell its end",
+                url=self.url,
+                reason=str(error),
+            ) from error
 
     def pictures(self, prompt_id: str) -> list[Picture]:
         """Return the files of a finished prompt, output by output."""
@@ -95,10 +93,21 @@ class StudioClient:
         found = []
         for output in entry["outputs"].values():
             for image in output.get("images", ()):
-                answer = self._http.get("/view", params=image)
-                answer.raise_for_status()
+                answer = self._ask("GET", "/view", params=image)
+                if not answer.is_success:
+                    self._json(answer)
                 found.append(Picture(image["filename"], answer.content, str(answer.url)))
         return found
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                "the house does not answer; is `studio up` running?",
+                url=self.url,
+                reason=str(error),
+            ) from error
 
     def _json(self, answer: httpx.Response) -> Any:
         if answer.is_success:
@@ -117,6 +126,20 @@ class StudioClient:
             details=error.get("details") or "",
             nodes=_node_errors(body.get("node_errors") or {}),
         )
+
+
+def _frames_about(socket: ClientConnection, prompt_id: str) -> Iterator[Frame]:
+    while True:
+        message = socket.recv(timeout=SILENCE_SECONDS_MAX)
+        if isinstance(message, bytes):
+            continue
+        frame = json.loads(message)
+        data = frame.get("data", {})
+        if data.get("prompt_id") != prompt_id:
+            continue
+        yield Frame(frame["type"], data)
+        if frame["type"] == "executing" and data.get("node") is None:
+            return
 
 
 def _node_errors(node_errors: dict[str, Any]) -> list[str]:

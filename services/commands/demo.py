@@ -14,7 +14,6 @@ from libs.telemetry.logs import set_up_logs
 from services.commands.client import StudioClient
 from services.commands.console import err, out, plain_errors
 from services.commands.generate import make, tell
-from services.commands.living import live
 from services.commands.story import print_story
 
 
@@ -38,6 +37,8 @@ def demo(
 
 
 async def _demo(settings: Settings, text: str, output: Path, seed: int) -> None:
+    from services.commands.living import live
+
     began = time.monotonic()
     err.print("starting NATS, PostgreSQL, S3, the services and a worker", style="dim")
     async with live(settings, port=0) as living:

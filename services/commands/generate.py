@@ -14,7 +14,7 @@ from libs.core.errors import Refused, StudioError, Unavailable
 from libs.settings import Settings
 from services.commands.client import Frame, StudioClient, demo_graph
 from services.commands.console import err, out, plain_errors, print_json
-from services.commands.living import running_url
+from services.commands.finding import running_url
 
 SEED_MAX = 2**53 - 1
 

@@ -10,10 +10,8 @@ import typer
 from libs.core.errors import NotFound
 from libs.core.ids import token as checked_token
 from libs.settings import Settings
-from libs.store.engine import make_engine
-from libs.store.readmodels import api_keys
 from services.commands.console import out, plain_errors, print_json
-from services.commands.living import running_settings
+from services.commands.finding import running_settings
 
 app = typer.Typer(no_args_is_help=True, help="Make and revoke API keys.")
 
@@ -52,6 +50,9 @@ def revoke(key_id: Annotated[str, typer.Argument(help="The part after sk-hanzo-.
 
 
 async def _create(tenant: str, user: str, tier: str) -> str:
+    from libs.store.engine import make_engine
+    from libs.store.readmodels import api_keys
+
     engine = make_engine(running_settings(Settings()).database_url)
     try:
         async with engine.begin() as connection:
@@ -61,6 +62,9 @@ async def _create(tenant: str, user: str, tier: str) -> str:
 
 
 async def _revoke(key_id: str) -> bool:
+    from libs.store.engine import make_engine
+    from libs.store.readmodels import api_keys
+
     engine = make_engine(running_settings(Settings()).database_url)
     try:
         async with engine.begin() as connection:

@@ -11,7 +11,7 @@ from libs.nodes.registry import schemas
 from libs.settings import Settings
 from services.commands.client import StudioClient
 from services.commands.console import out, plain_errors, print_json
-from services.commands.living import running_url
+from services.commands.finding import running_url
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 

@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from libs.chassis.resources import check_settings, open_resources, provision
-from libs.chassis.runner import run
 from libs.core.errors import StudioError, Unavailable
 from libs.settings import Settings
 from libs.telemetry.logs import set_up_logs
@@ -57,6 +55,8 @@ def house(health_port: HealthPort = 0) -> None:
 @plain_errors
 def provision_command() -> None:
     """Create streams, tables and buckets that are missing; safe to repeat."""
+    from libs.chassis.resources import check_settings, provision
+
     settings = Settings()
     set_up_logs("provision", settings.log_level, as_json=settings.log_json)
     check_settings(settings)
@@ -73,6 +73,9 @@ def serve(names: Sequence[str], process: str, health_port: int = 0) -> None:
 
 
 async def _serve(settings: Settings, names: Sequence[str], process: str, health_port: int) -> None:
+    from libs.chassis.resources import open_resources
+    from libs.chassis.runner import run
+
     async with open_resources(settings, process) as resources:
         services = [
             importlib.import_module(f"services.{name}.main").build(resources) for name in names

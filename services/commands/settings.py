@@ -17,7 +17,6 @@ from libs.settings import Settings
 from services.commands.console import out, plain_errors, print_json
 from services.commands.serving import SERVICES
 
-
 INTRODUCTION = (
     "Every setting is an environment variable, read once at start. "
     "Made by `studio settings --markdown`."

@@ -14,10 +14,8 @@ from libs.core.money import dollars_text
 from libs.events.base import Event
 from libs.events.envelope import Recorded, rfc3339, unwrap
 from libs.settings import Settings
-from libs.store.engine import make_engine
-from libs.store.readmodels import event_log
 from services.commands.console import out, plain_errors, print_json
-from services.commands.living import running_settings
+from services.commands.finding import running_settings
 
 MONEY_FIELDS = ("amount", "needed", "available")
 LEFT_OUT = frozenset(
@@ -40,6 +38,9 @@ def story(
 
 async def print_story(settings: Settings, prompt_id: str, *, as_json: bool) -> None:
     """Read the archive and print the story; NotFound when there is none."""
+    from libs.store.engine import make_engine
+    from libs.store.readmodels import event_log
+
     engine = make_engine(settings.database_url)
     try:
         async with engine.connect() as connection:

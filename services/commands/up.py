@@ -6,14 +6,17 @@ import asyncio
 import signal
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from libs.settings import Settings
 from libs.telemetry.logs import set_up_logs
 from services.commands.console import err, plain_errors, print_json
-from services.commands.living import PORT, Living, live
+from services.commands.finding import PORT
+
+if TYPE_CHECKING:
+    from services.commands.living import Living
 
 
 @plain_errors
@@ -67,6 +70,8 @@ _is_up = asyncio.Event()
 async def _live_until(
     settings: Settings, stop: asyncio.Event, began: float, port: int, split: bool, as_json: bool
 ) -> None:
+    from services.commands.living import live
+
     async with live(settings, port=port, split=split) as living:
         _is_up.set()
         _say(living, time.monotonic() - began, wished=port, as_json=as_json)
@@ -91,7 +96,7 @@ def _say(living: Living, seconds: float, *, wished: int, as_json: bool) -> None:
         )
         return
     err.print(f"[bold]Hanzo Studio[/bold] is up at [bold]{living.url}[/bold] ({seconds:.1f} s)")
-    if not living.url.endswith(f":{wished}"):
+    if wished and not living.url.endswith(f":{wished}"):
         err.print(f"  port {wished} is taken, so another was chosen", style="yellow")
     err.print(f"  data and models: {_short(living.home)}")
     err.print('  try: [cyan]studio generate "a red circle on blue" -o circle.png[/cyan]')
