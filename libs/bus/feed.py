@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 
@@ -16,11 +16,19 @@ from libs.bus.reads import patient
 from libs.core.errors import Poisoned, Unavailable
 from libs.core.jsonvalue import JsonObject
 from libs.events.base import Event
-from libs.events.envelope import Recorded, unwrap
+from libs.events.envelope import Recorded, read, unwrap
 
 log = structlog.get_logger(__name__)
 
 INACTIVE_SECONDS = 120
+
+
+class Decode(Protocol):
+    """Reads the bytes of a message."""
+
+    def __call__(self, payload: bytes, /, *, seq: int, subject: str) -> Recorded[Event]:
+        """Return what the bytes say."""
+        ...
 
 
 async def stream_state(connection: Connection) -> StreamState:
@@ -42,11 +50,18 @@ class FeedReader:
     """One reader of EVENTS with a consumer of its own, which may be lost at any time."""
 
     def __init__(
-        self, connection: Connection, start_seq: int, filters: tuple[str, ...], batch_max: int
+        self,
+        connection: Connection,
+        start_seq: int,
+        filters: tuple[str, ...],
+        *,
+        batch_max: int,
+        decode: Decode = read,
     ) -> None:
         self._connection = connection
         self._filters = filters
         self._batch_max = batch_max
+        self._decode = decode
         self._cursor = Cursor(max(start_seq, 1))
         self._pull = Pull(
             connection, EVENTS_STREAM, self._consumer, beat_seconds=IDLE_BATCH_SECONDS
@@ -79,7 +94,7 @@ class FeedReader:
                 break
             if not self._filters and place.seq != self._cursor.next_seq:
                 await self._explain(place.seq)
-            events.append(unwrap(message.data, seq=place.seq, subject=message.subject))
+            events.append(self._decode(message.data, seq=place.seq, subject=message.subject))
             self._cursor.next_seq = place.seq + 1
             self._cursor.consumer_seq = place.consumer_seq
         return events
@@ -125,7 +140,8 @@ async def read_until(
     connection: Connection, subject: str, start_seq: int, end_seq: int
 ) -> list[Recorded[Event]]:
     """Return the events of one subject between two sequences, of which the last exists."""
-    reader = FeedReader(connection, start_seq, (subject,), batch_max=500).read()
+    feed = FeedReader(connection, start_seq, (subject,), batch_max=500, decode=unwrap)
+    reader = feed.read()
     events: list[Recorded[Event]] = []
     try:
         async for batch in reader:

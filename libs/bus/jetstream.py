@@ -76,7 +76,7 @@ class JetStreamBus:
         self, *, start_seq: int, filters: tuple[str, ...] = (), batch_max: int = 500
     ) -> AsyncIterator[Batch]:
         """Yield everything from `start_seq` on."""
-        return FeedReader(self._news, start_seq, filters, batch_max).read()
+        return FeedReader(self._news, start_seq, filters, batch_max=batch_max).read()
 
     async def state(self) -> StreamState:
         """Return where EVENTS begins and ends."""

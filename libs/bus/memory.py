@@ -19,7 +19,7 @@ from libs.core.errors import StudioError, Unavailable
 from libs.core.jsonvalue import JsonObject
 from libs.decider import Loaded
 from libs.events.base import Event
-from libs.events.envelope import Cause, Recorded, subject_for, unwrap, wrap
+from libs.events.envelope import Cause, Recorded, read, subject_for, unwrap, wrap
 
 
 class MemoryJournal:
@@ -147,7 +147,9 @@ class MemoryBus:
                 taken = wanted[:batch_max]
                 whole = len(taken) == len(wanted)
                 end = max(feeding.position, log.last_seq) if whole else taken[-1].seq
-                events = tuple(_recorded(stored) for stored in taken)
+                events = tuple(
+                    read(stored.payload, seq=stored.seq, subject=stored.subject) for stored in taken
+                )
                 feeding.position = end
                 yield Batch(events, len(wanted) - len(taken), end)
         finally:

@@ -16,7 +16,7 @@ import pytest
 
 from libs.bus.base import Bus
 from libs.bus.connection import ApiError, Connection
-from libs.bus.jetstream import connect
+from libs.bus.jetstream import JetStreamBus, connect
 from libs.bus.memory import MemoryBus
 from libs.bus.provisioning import NO_STREAM
 from libs.bus.topology import streams
@@ -35,6 +35,14 @@ class World:
     bus: Bus
     settings: Settings = field(default_factory=Settings)
     opened: list[Bus] = field(default_factory=list)
+
+    async def write_raw(self, subject: str, data: bytes) -> None:
+        """Write bytes past the journal."""
+        if isinstance(self.bus, MemoryBus):
+            self.bus._world.log.append(subject, [data], 0)
+            return
+        assert isinstance(self.bus, JetStreamBus)
+        await self.bus._news.request(subject, data, seconds=5)
 
     async def another(self, name: str) -> Bus:
         """Return the bus as another process sees it."""

@@ -7,6 +7,7 @@ import asyncio
 from libs.bus.base import Batch, Bus
 from libs.events.base import Event
 from libs.events.envelope import Recorded
+from tests.contract.bus.conftest import World
 from tests.contract.bus.told import append, queued, rejected
 
 
@@ -87,6 +88,20 @@ async def test_silence_is_told_about_once_a_second(bus: Bus):
             if len(times) == 3:
                 break
     assert 0.5 < times[2] - times[1] < 3
+
+
+async def test_bytes_that_are_no_event_come_as_unreadable_and_nothing_is_skipped(world: World):
+    await append(world.bus, queued("p1"))
+    await world.write_raw("evt.v1.acme.run.p2", b"\xff not json")
+    await append(world.bus, queued("p3"))
+    events, _ = await collect(world.bus, 3)
+    assert [type(recorded.event).__name__ for recorded in events] == [
+        "RunQueued",
+        "Unreadable",
+        "RunQueued",
+    ]
+    assert events[1].payload == b"\xff not json"
+    assert events[1].seq == 2
 
 
 async def test_a_feed_may_begin_before_anything_has_happened(bus: Bus):

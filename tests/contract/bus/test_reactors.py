@@ -199,6 +199,17 @@ async def test_a_poisoned_event_is_set_aside_at_once(bus: Bus):
     assert letter.reason == "poisoned"
 
 
+async def test_bytes_that_are_no_event_are_set_aside(world: World):
+    notes = Notes()
+    await world.write_raw("evt.v1.acme.run.p1", b"\xff not json")
+    await append(world.bus, queued("p2"))
+    async with running(world.bus.react(reactor(notes))):
+        letter = await asyncio.wait_for(anext(world.bus.dead_letters(durable="people")), 10)
+        await eventually(lambda: notes.events)
+    assert notes.seqs == [2]
+    assert (letter.tenant, letter.payload) == ("acme", b"\xff not json")
+
+
 async def test_a_refused_event_is_done_with(bus: Bus):
     calls = []
 
