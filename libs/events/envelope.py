@@ -82,7 +82,9 @@ def wrap(
     attempt = getattr(event, "attempt", None)
     if attempt is not None:
         body["attempt"] = attempt
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    # CloudEvents knows absent attributes, not empty ones.
+    present = {name: value for name, value in body.items() if value != ""}
+    return json.dumps(present, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def unwrap(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
