@@ -27,11 +27,13 @@ POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 10
 POOL_WAIT_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
+# A server that went silent must not hold whoever asks it for ever.
+COMMAND_SECONDS: Final = 60.0
 SCHEMES: Final = {"postgres", "postgresql", "postgresql+asyncpg"}
 SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
 # Classes of SQLSTATE that a later try may not meet: connection, rollback (lost race), resources,
-# operator intervention (shutdown, restart), and the server's own trouble with its files.
-PASSING_SQLSTATES: Final = ("08", "40", "53", "57", "58", "55P03")
+# an object in use or closed for now, operators (shutdown, restart), and trouble with its files.
+PASSING_SQLSTATES: Final = ("08", "40", "53", "55", "57", "58")
 # Wrong password, unknown database or schema, missing rights.
 SETTINGS_SQLSTATES: Final = ("28", "3D", "3F", "42501")
 
@@ -51,6 +53,7 @@ def make_engine(
         # Rows are compared as text when a rebuild is compared, so the zone must not vary.
         connect_args={
             "timeout": CONNECT_SECONDS,
+            "command_timeout": COMMAND_SECONDS,
             "server_settings": {"search_path": schema, "timezone": "UTC"},
         },
         json_serializer=to_json,

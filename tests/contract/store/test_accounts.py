@@ -100,7 +100,7 @@ async def test_the_ledger_sums_to_zero_and_agrees_with_the_balances(database):
     for number, life in enumerate(lives.LIVES):
         start = await apply(database, life(prompt_id(number)), start=start)
     async with reading(database) as connection:
-        sums = dict(
+        sums: dict[str, int] = dict(
             (
                 await connection.execute(
                     text("SELECT account, sum(amount) FROM ledger_entries GROUP BY account")
