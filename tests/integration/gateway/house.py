@@ -197,7 +197,7 @@ class House:
             attempt=1,
             order=self.order(prompt_id),
             node_id=node_id,
-            state=state,  # type: ignore[arg-type]
+            state=state,
             **more,
         )
         data = progress.model_dump_json().encode()
@@ -455,8 +455,11 @@ async def open_house(
         )
     )
     serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
+
+    async def started() -> bool:
+        return bool(server.started)
+
+    await eventually(started)
     await live.caught_up(10)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     async with httpx.AsyncClient(base_url=url, timeout=20) as http:
@@ -475,6 +478,15 @@ async def open_house(
             for task in house.tasks:
                 task.cancel()
             await asyncio.gather(*house.tasks, return_exceptions=True)
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+    """Wait until `check` comes true."""
+    for _ in range(int(seconds / 0.02)):
+        if await check():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not come true in time")
 
 
 def fresh_id() -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.integration.gateway.house import House, open_house
+from tests.integration.gateway.house import House, eventually, open_house
 
 
 def picture(form: str = "PNG", size: tuple[int, int] = (8, 6), color: Any = (255, 0, 0)) -> bytes:
@@ -28,9 +28,11 @@ async def made(house: House, data: bytes, **more: Any) -> str:
     house.accept_all()
     prompt_id = await house.post()
     output = await house.run(prompt_id, data, **more)
-    async with asyncio.timeout(5):
-        while not (await house.http.get(f"/history/{prompt_id}")).json():
-            await asyncio.sleep(0.02)
+
+    async def ended() -> bool:
+        return bool((await house.http.get(f"/history/{prompt_id}")).json())
+
+    await eventually(ended)
     return output.filename
 
 

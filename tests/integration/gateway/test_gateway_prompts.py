@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus.memory import MemoryBus
+from libs.core.jsonvalue import Json
 from libs.events.prompt import CancelRequested, PromptSubmitted, PromptWithdrawn
-from tests.integration.gateway.house import GRAPH, HIP_GRAPH, House, fresh_id, open_house
+from tests.integration.gateway.house import (
+    GRAPH,
+    HIP_GRAPH,
+    House,
+    eventually,
+    fresh_id,
+    open_house,
+)
 
 BOTH = pytest.mark.parametrize("path", ["/prompt", "/api/prompt"])
 
@@ -69,7 +78,7 @@ async def test_what_is_sealed_is_what_was_sent_and_nobody_elses_secrets(house: H
     assert isinstance(workflow, dict)
     assert workflow["prompt"] == GRAPH
     assert workflow["targets"] == ["3"]
-    sealed_extra = workflow["extra_data"]
+    sealed_extra: Any = workflow["extra_data"]
     assert sealed_extra.pop("create_time") > 1_700_000_000_000
     assert sealed_extra == {
         "extra_pnginfo": {"workflow": {"nodes": []}},
@@ -107,7 +116,7 @@ async def test_hip35_insists_on_json_unless_the_editor_calls(house: House):
 
 @pytest.mark.covers("P10", "R190")
 async def test_a_rejected_graph_answers_with_comfyuis_body(house: House):
-    detail = {
+    detail: Json = {
         "error": {
             "type": "prompt_outputs_failed_validation",
             "message": "Prompt outputs failed validation",
@@ -125,7 +134,7 @@ async def test_a_rejected_graph_answers_with_comfyuis_body(house: House):
 
 
 async def test_errors_of_skipped_outputs_ride_on_the_200(house: House):
-    errors = {"4": {"errors": [], "dependent_outputs": ["4"], "class_type": "SaveImage"}}
+    errors: Json = {"4": {"errors": [], "dependent_outputs": ["4"], "class_type": "SaveImage"}}
     house.react(PromptSubmitted, lambda r: house.accept(r.event.prompt_id, node_errors=errors))
     answer = await house.http.post("/prompt", json={"prompt": GRAPH})
     assert answer.status_code == 200
@@ -194,9 +203,11 @@ async def test_a_prompt_id_of_the_client_is_used_and_met_again_after_a_restart(
         house.accept_all()
         assert await house.post(prompt_id=chosen) == chosen
         await house.run(chosen)
-        async with asyncio.timeout(5):
-            while not (await house.http.get(f"/history/{chosen}")).json():
-                await asyncio.sleep(0.02)
+
+        async def ended() -> bool:
+            return bool((await house.http.get(f"/history/{chosen}")).json())
+
+        await eventually(ended)
         # The answer is not remembered any more, only the events and the archive are.
         house.gateway.live.answers._given.clear()
         again = await house.http.post("/prompt", json={"prompt": GRAPH, "prompt_id": chosen})
@@ -278,7 +289,7 @@ async def test_one_mebibyte_is_taken_and_one_byte_more_is_not(house: House):
     assert beyond.status_code == 413
     assert beyond.json()["error"]["extra_info"]["limit"] == 1_048_576
 
-    async def unannounced():
+    async def unannounced() -> AsyncIterator[bytes]:
         yield full
         yield b" "
 

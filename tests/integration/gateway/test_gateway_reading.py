@@ -10,17 +10,26 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.events.prompt import HistoryRemoved
-from tests.integration.gateway.house import GRAPH, HIP_GRAPH, House, fresh_id, open_house
+from tests.integration.gateway.house import (
+    GRAPH,
+    HIP_GRAPH,
+    House,
+    eventually,
+    fresh_id,
+    open_house,
+)
 
 
 async def in_history(house: House, *prompt_ids: str) -> dict[str, Any]:
     """Wait until prompts are in the history; return it as ComfyUI shows it."""
-    async with asyncio.timeout(5):
-        while True:
-            found: dict[str, Any] = (await house.http.get("/history")).json()
-            if set(prompt_ids) <= set(found):
-                return found
-            await asyncio.sleep(0.02)
+    found: dict[str, Any] = {}
+
+    async def there() -> bool:
+        found.update((await house.http.get("/history")).json())
+        return set(prompt_ids) <= set(found)
+
+    await eventually(there)
+    return found
 
 
 @pytest.mark.covers("R191", "R192", "R193")
@@ -114,9 +123,11 @@ async def test_hip35_shows_two_hundred_entries_unless_asked_for_more(house: Hous
         prompt_id = await house.post()
         await house.lease(prompt_id)
         await house.end(prompt_id)
-    async with asyncio.timeout(20):
-        while len((await house.http.get("/history")).json()) < 201:
-            await asyncio.sleep(0.1)
+
+    async def all_there() -> bool:
+        return len((await house.http.get("/history")).json()) == 201
+
+    await eventually(all_there, 30)
     assert len((await house.http.get("/api/history")).json()) == 200
     assert len((await house.http.get("/api/history?max_items=5")).json()) == 5
 
@@ -166,9 +177,11 @@ async def test_jobs_list_open_and_finished_prompts(house: House):
 @pytest.mark.covers("P01")
 async def test_node_types_are_described_in_both_languages(house: House):
     await house.register_worker("demo.safetensors")
-    async with asyncio.timeout(5):
-        while "demo.safetensors" not in (await house.http.get("/object_info")).text:
-            await asyncio.sleep(0.02)
+
+    async def listed() -> bool:
+        return "demo.safetensors" in (await house.http.get("/object_info")).text
+
+    await eventually(listed)
     info = (await house.http.get("/api/object_info")).json()
     assert {"KSampler", "SaveImage", "CheckpointLoaderSimple"} <= set(info)
     sampler = info["KSampler"]["input"]["required"]["seed"]
@@ -229,9 +242,11 @@ async def test_a_new_gateway_knows_the_queue_of_the_one_before(engine: AsyncEngi
         house.gateway.live.queue = fresh
         live._position = 0
         reading = asyncio.create_task(live._follow())
-        async with asyncio.timeout(5):
-            while len(fresh) != 1:
-                await asyncio.sleep(0.02)
+
+        async def read() -> bool:
+            return len(fresh) == 1
+
+        await eventually(read)
         reading.cancel()
         queue = (await house.http.get("/queue")).json()
         assert [item[1] for item in queue["queue_running"]] == [running]

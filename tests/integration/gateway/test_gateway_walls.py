@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,19 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.events.prompt import CancelRequested, HistoryRemoved, PromptSubmitted
 from libs.store.engine import writing
 from libs.store.readmodels import api_keys
-from libs.store.readmodels.api_keys import ApiKeyRow
 from tests.integration.gateway.house import GRAPH, House, fresh_id, open_house
 from tests.integration.gateway.test_gateway_files import picture
 
 
 async def new_key(engine: AsyncEngine, tenant: str, user: str) -> dict[str, str]:
     """Make an API key; return the header that uses it."""
-    token, key_id = api_keys.new_token()
-    row = ApiKeyRow(
-        key_id, api_keys.digest_of(token), tenant, user, "pro", created=datetime.now(UTC)
-    )
     async with writing(engine) as connection:
-        await api_keys.add(connection, row)
+        token = await api_keys.add(connection, tenant=tenant, user_id=user, tier="pro")
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -96,7 +90,7 @@ async def test_a_key_opens_http_and_socket_until_it_is_revoked(guarded: House, e
             pass
     assert refused.value.response.status_code == 401
     async with writing(engine) as connection:
-        await api_keys.revoke(connection, token.split("-")[2], datetime.now(UTC))
+        await api_keys.revoke(connection, token.split("-")[2])
     assert (await guarded.http.get("/queue", headers=key)).status_code == 401
 
 
