@@ -70,10 +70,7 @@ class UnetShape:
             "down_block_types": tuple(_block("Down", d) for d in deep),
             "up_block_types": tuple(_block("Up", d) for d in reversed(deep)),
             "cross_attention_dim": self.context,
-            # The middle takes the last level's depth, also where that level does not attend.
-            "transformer_layers_per_block": tuple(
-                level.depth or self.middle_depth for level in self.levels
-            ),
+            "transformer_layers_per_block": self._depths(),
             "attention_head_dim": self._heads(widths),
             "use_linear_projection": self.linear,
             "norm_num_groups": norm_groups(widths),
@@ -85,6 +82,11 @@ class UnetShape:
                 "projection_class_embeddings_input_dim": self.summary,
             }
         return config
+
+    def _depths(self) -> tuple[int, ...]:
+        """Return a depth per level; the middle takes the last, whether or not that attends."""
+        *upper, last = (level.depth for level in self.levels)
+        return (*(depth or 1 for depth in upper), last or self.middle_depth)
 
     def _heads(self, widths: tuple[int, ...]) -> int | tuple[int, ...]:
         if not self.summary:
