@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from libs.core.errors import Unavailable
 from libs.core.jsonvalue import JsonObject
 from libs.events.base import Event
 from libs.events.envelope import Recorded
+from libs.events.moderation import OutputBlocked, OutputReleased
 from libs.events.run import LeaseExpired, LeaseGranted, RunEnded, RunQueued, RunRefused
 from libs.events.signals import RECORDED_SUBJECT, Committed, Progress, progress_subject
 from services.gateway import metrics
@@ -38,8 +39,9 @@ log = structlog.get_logger(__name__)
 class Live:
     """Feed, signals and checkpoint in; queue, answers and frames out.
 
-    An end is shown only when the recorder has committed it, so that whoever hears of it, or
-    sees the queue empty, finds the row in the history.
+    A released file and an end are told only when the recorder has committed them: whoever hears
+    of a file can fetch it, and whoever hears of the end, or sees the queue empty, finds the row
+    in the history.
     """
 
     bus: Bus
@@ -51,6 +53,7 @@ class Live:
     recorded_seq: int = 0
     _position: int = 0
     _ending: OrderedDict[Key, Story] = field(default_factory=OrderedDict)
+    _judged: deque[Recorded[Event]] = field(default_factory=deque)
     _finishing: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
     _caught_up: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -95,7 +98,7 @@ class Live:
         """Look at the checkpoint itself while something waits: signals may be lost."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if not (self._ending or self._awaited_seqs):
+            if not (self._ending or self._judged or self._awaited_seqs):
                 continue
             try:
                 self._recorded(await self.archive.recorded_seq())
@@ -158,11 +161,13 @@ class Live:
                 self._tell_status(story.tenant, recorded.seq)
             case LeaseGranted() | LeaseExpired():
                 self._tell_status(story.tenant, recorded.seq)
+            case OutputReleased() | OutputBlocked():
+                self._judged.append(recorded)
             case RunEnded():
                 self._ending[key] = story
-        self.telling.hear(story, recorded)
-        if isinstance(recorded.event, RunEnded):
-            self._settle()
+        if not isinstance(recorded.event, OutputReleased | OutputBlocked):
+            self.telling.hear(story, recorded)
+        self._settle()
         self._wake()
 
     def _recorded(self, seq: int) -> None:
@@ -172,7 +177,12 @@ class Live:
             self._wake()
 
     def _settle(self) -> None:
-        """Show every end that is committed; what must be unsealed first takes a moment."""
+        """Show all that is committed; an end that must be unsealed first takes a moment."""
+        while self._judged and self._judged[0].seq <= self.recorded_seq:
+            judged = self._judged.popleft()
+            story_of_it = self.queue.get(judged.tenant, judged.correlation_id)
+            if story_of_it is not None:
+                self.telling.hear(story_of_it, judged)
         while self._ending:
             key, story = next(iter(self._ending.items()))
             if story.ended_seq > self.recorded_seq:

@@ -87,14 +87,18 @@ async def test_whoever_hears_the_end_finds_the_row_in_the_history(engine: AsyncE
         house.accept_all()
         async with house.socket("me") as client:
             prompt_id = await house.post("me")
-            await house.run(prompt_id)
-            await client.until("executed")
+            output = await house.run(prompt_id)
+            await client.until("executing", node="3")
             # Everything happened, but nothing is committed: nobody may say that it is over.
             assert (await house.http.get("/prompt")).json()["exec_info"]["queue_remaining"] == 1
             assert len((await house.http.get("/queue")).json()["queue_running"]) == 1
             await asyncio.sleep(0.5)
             assert (await house.http.get(f"/history/{prompt_id}")).json() == {}
+            assert "executed" not in {frame["type"] for frame in client.frames}
             house.record()
+            await client.until("executed")
+            view = await house.http.get("/view", params={"filename": output.filename})
+            assert view.status_code == 200
             await client.until("execution_complete")
             assert prompt_id in (await house.http.get(f"/history/{prompt_id}")).json()
             frames = await client.until("executing", node=None)
