@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from libs.core.jsonvalue import Json, JsonObject
 
@@ -14,24 +16,60 @@ if TYPE_CHECKING:
 
 MIB: Final = 1024 * 1024
 MODELS_SHARE: Final = 0.7
+SOFTWARE: Final = ("torch", "diffusers", "transformers", "safetensors")
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A device, what runs on it, and the loader of its models."""
+    """A device, and the loader of its models, which takes seconds to import."""
 
-    loader: TorchLoader
+    torch: Any
     device: str
-    device_name: str
-    memory_mib: int
-    software: dict[str, str]
+    models_mib: int
+
+    @property
+    def on_cuda(self) -> bool:
+        """Say whether the device is a GPU."""
+        return self.device == "cuda"
+
+    @cached_property
+    def loader(self) -> TorchLoader:
+        """The process-wide source of models."""
+        from libs.diffusion.placement import Placement
+        from libs.diffusion.residency import ModelCache
+        from libs.diffusion.torch_loader import TorchLoader
+
+        placement = Placement.cuda() if self.on_cuda else Placement.cpu()
+        models_mib = self.models_mib or int(self.memory_mib * MODELS_SHARE)
+        return TorchLoader(placement, ModelCache(models_mib * MIB))
+
+    @cached_property
+    def name(self) -> str:
+        """What people call the device."""
+        if self.on_cuda:
+            return str(self.torch.cuda.get_device_name())
+        return f"cpu {platform.machine()}"
+
+    @cached_property
+    def memory_mib(self) -> int:
+        """How much memory the device has."""
+        if self.on_cuda:
+            return int(self.torch.cuda.get_device_properties(0).total_memory // MIB)
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
+
+    @cached_property
+    def software(self) -> dict[str, str]:
+        """Which versions compute."""
+        cuda = str(self.torch.version.cuda or "")
+        found = {name: version(name) for name in SOFTWARE}
+        return {"python": platform.python_version(), **found, "cuda": cuda}
 
     def hello(self) -> JsonObject:
         """Return what the agent says about its worker."""
         return {
             "pid": os.getpid(),
             "backend": "torch",
-            "device": self.device_name,
+            "device": self.name,
             "memory_mib": self.memory_mib,
             "software": cast("Json", self.software),
             **self.room(),
@@ -39,34 +77,28 @@ class Backend:
 
     def room(self) -> JsonObject:
         """Return how much memory is free now."""
-        import torch
-
-        if self.device.startswith("cuda"):
-            return {"free_mib": torch.cuda.mem_get_info()[0] // MIB}
+        if self.on_cuda:
+            return {"free_mib": self.torch.cuda.mem_get_info()[0] // MIB}
         return {"free_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // MIB}
 
     def begin(self) -> None:
         """Count the memory of the next job from here on."""
-        import torch
-
-        if self.device.startswith("cuda"):
-            torch.cuda.reset_peak_memory_stats()
+        if self.on_cuda:
+            self.torch.cuda.reset_peak_memory_stats()
 
     def facts(self) -> JsonObject:
-        """Return what is known of a job that finished."""
-        import torch
-
-        peak = torch.cuda.max_memory_allocated() // MIB if self.device.startswith("cuda") else 0
+        """Return what is known of a job that finished: its peak and what its bytes rest on."""
         placement = self.loader.placement
         fingerprint = {
             **self.software,
-            "device": self.device_name,
-            "threads": str(torch.get_num_threads()),
+            "device": self.name,
+            "threads": str(self.torch.get_num_threads()),
             "unet": str(placement.unet),
             "vae": str(placement.vae),
             "text": str(placement.text),
             "compatibility": str(self.loader.compatibility),
         }
+        peak = self.torch.cuda.max_memory_allocated() // MIB if self.on_cuda else 0
         return {"peak_vram_mib": peak, "fingerprint": cast("Json", fingerprint)}
 
 
@@ -74,43 +106,8 @@ def open_backend() -> Backend:
     """Import torch and take the device that the environment names."""
     import torch
 
-    from libs.diffusion.placement import Placement
-    from libs.diffusion.residency import ModelCache
-    from libs.diffusion.torch_loader import TorchLoader
-
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     wanted = os.environ.get("STUDIO_ENGINE_DEVICE", "auto")
-    placement = {"cpu": Placement.cpu, "cuda": Placement.cuda}.get(wanted, Placement.best)()
-    memory_mib = _memory_mib(placement.device.type)
-    models_mib = int(os.environ.get("STUDIO_ENGINE_MODELS_MIB", "0"))
-    cache = ModelCache((models_mib or int(memory_mib * MODELS_SHARE)) * MIB)
-    cuda = placement.device.type == "cuda"
-    return Backend(
-        loader=TorchLoader(placement, cache),
-        device=str(placement.device),
-        device_name=torch.cuda.get_device_name() if cuda else f"cpu {platform.machine()}",
-        memory_mib=memory_mib,
-        software=_software(),
-    )
-
-
-def _memory_mib(device: str) -> int:
-    import torch
-
-    if device == "cuda":
-        return int(torch.cuda.get_device_properties(0).total_memory // MIB)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
-
-
-def _software() -> dict[str, str]:
-    import diffusers
-    import torch
-    import transformers
-
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda or "",
-        "diffusers": diffusers.__version__,
-        "transformers": transformers.__version__,
-    }
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return Backend(torch, wanted, int(os.environ.get("STUDIO_ENGINE_MODELS_MIB", "0")))

@@ -64,6 +64,8 @@ class Engine:
         """Say hello, then execute jobs for ever."""
         executor = Executor(load(), ResultMemory(results_mib * MIB))
         self.link.send("hello", backend.hello())
+        # The rest of the engine takes seconds to import; a job may already wait for it.
+        _ = backend.loader
         while True:
             frame = self._jobs.get()
             job = Job.of(frame.facts)

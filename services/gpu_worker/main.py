@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,15 +10,19 @@ from libs import weights
 from libs.chassis.service import Resources, Service
 from libs.weights.folder import ModelFolder, builtin_files
 from services.gpu_worker.agent import Agent
-from services.gpu_worker.child import EngineChild, engine_environment
+from services.gpu_worker.child import EngineChild, engine_command, engine_environment
 from services.gpu_worker.settings import WorkerSettings
 from services.gpu_worker.shelf import PostgresShelf
 
 DEMO = Path(weights.__file__).with_name("demo")
 
 
-def build(resources: Resources, settings: WorkerSettings | None = None) -> Service:
-    """Wire a worker on real adapters; nothing here imports torch."""
+def build(
+    resources: Resources,
+    settings: WorkerSettings | None = None,
+    command: Callable[[int], Sequence[str]] = engine_command,
+) -> Service:
+    """Wire a worker on real adapters; `command` starts its engine. Nothing here imports torch."""
     settings = settings or WorkerSettings()
     house = resources.settings
     models = settings.models or house.home / "models"
@@ -27,7 +32,7 @@ def build(resources: Resources, settings: WorkerSettings | None = None) -> Servi
         artifacts=resources.artifacts,
         vault=resources.vault,
         shelf=PostgresShelf(resources.database),
-        engine=EngineChild(engine_environment(settings)),
+        engine=EngineChild(engine_environment(settings), command),
         folder=ModelFolder(models.expanduser(), builtin_files(DEMO)),
         settings=settings,
         now=resources.now,

@@ -13,10 +13,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any, TypeAlias
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from services.gpu_worker.frames import Frame, Link
+
+Facts: TypeAlias = dict[str, Any]
+Ending: TypeAlias = tuple[str, Facts] | None
 
 
 class FakeEngine:
@@ -43,17 +47,17 @@ class FakeEngine:
 
     def serve(self) -> None:
         """Work for ever."""
-        hello = {"pid": os.getpid(), "backend": "fake", "device": "none", "memory_mib": 8192}
+        hello: Facts = {"pid": os.getpid(), "backend": "fake", "device": "none", "memory_mib": 8192}
         self.link.send("hello", {**hello, "software": {"fake": "1"}, "free_mib": 4096})
         while True:
-            job = self.jobs.get()
+            job: Any = self.jobs.get()
             mark = {key: job.facts[key] for key in ("prompt_id", "attempt")}
             self.link.send("started", {**mark, "cached": []})
             self.link.send(*self.outcome(job.facts["document"]["do"], mark))
 
-    def outcome(self, words, mark):
+    def outcome(self, words: list[list[Any]], mark: Facts) -> tuple[str, Facts]:
         """Do everything and return how it ended."""
-        executed = []
+        executed: list[Any] = []
         for number, word in enumerate(words):
             node = {**mark, "node_id": str(9 + number), "node_type": "Fake"}
             self.link.send("progress", {**node, "state": "running", "announces": True})
@@ -62,15 +66,20 @@ class FakeEngine:
                 return ending[0], {**mark, **ending[1], "executed": executed}
             executed.append(node["node_id"])
             self.link.send("progress", {**node, "state": "finished", "value": 1})
-        return "finished", {**mark, "executed": executed, "compute_ms": 1, "fingerprint": {"f": "1"}}
+        return "finished", {
+            **mark,
+            "executed": executed,
+            "compute_ms": 1,
+            "fingerprint": {"f": "1"},
+        }
 
-    def save(self, node, prefix, data="picture"):
+    def save(self, node: Facts, prefix: str, data: str = "picture") -> Ending:
         """Keep a file and show it, with a word beside it."""
         self.calls += 1
         file = {"extension": "png", "mime": "image/png", "filename_prefix": prefix}
-        size = {"folder": "output", "width": 1, "height": 2, "batch_number": 0}
+        size: Facts = {"folder": "output", "width": 1, "height": 2, "batch_number": 0}
         self.link.send("save", {**node, **file, **size, "call": self.calls}, data.encode())
-        answer = self.replies.get().facts
+        answer: Any = self.replies.get().facts
         if "error" in answer:
             if answer["error"]["code"] == "interrupted":
                 return "interrupted", {}
@@ -80,7 +89,7 @@ class FakeEngine:
         self.link.send("shown", {**node, "ui": {"images": [shown], "text": ["a secret word"]}})
         return None
 
-    def step(self, node, steps, seconds=0.02):
+    def step(self, node: Facts, steps: int, seconds: float = 0.02) -> Ending:
         """Take steps, and stop between two of them when told to."""
         for value in range(1, steps + 1):
             if self.stopped.is_set():
@@ -89,21 +98,25 @@ class FakeEngine:
             time.sleep(seconds)
         return None
 
-    def hang(self, node):
+    def pid(self, node: Facts) -> None:
+        """Say which process this is."""
+        (Path(os.environ["STUDIO_HOME"]) / "engine.pid").write_text(str(os.getpid()))
+
+    def hang(self, node: Facts) -> None:
         """Hear nothing any more."""
         time.sleep(600)
 
-    def crash(self, node):
+    def crash(self, node: Facts) -> None:
         """Die as torch dies."""
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(10)
 
-    def crash_once(self, node, marker):
+    def crash_once(self, node: Facts) -> None:
         """Die at the first attempt."""
         if node["attempt"] == 1:
             self.crash(node)
 
-    def fail(self, node, message):
+    def fail(self, node: Facts, message: str) -> Ending:
         """Raise in a node."""
         detail = {"exception_message": message, "traceback": ["x"], "current_inputs": {}}
         return "failed", {**node, "exception_type": "ValueError", "detail": detail}

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
 
 import pytest
 
 from libs.core.errors import Unavailable
+from libs.core.jsonvalue import Json, JsonObject
 from libs.events.execution import ExecutionFailed, ExecutionFinished, NodeFinished
 from libs.events.prompt import CancelRequested
 from libs.events.signals import Heartbeat, Progress
 from libs.events.worker import WeightsListed, WorkerRegistered, WorkerStopped
-from tests.integration.gpu_worker.workshop import TENANT, Workshop
-from tests.integration.scheduler.house import House, tell, until
+from services.gpu_worker.agent import Agent
+from tests.integration.gpu_worker.workshop import Workshop
+from tests.integration.scheduler.house import TENANT, House, tell, until
 
 
 @asynccontextmanager
-async def working(tmp_path, **more):
+async def working(tmp_path: Path, **more: Any) -> AsyncIterator[tuple[Workshop, Agent]]:
     """Give a workshop with a scheduler, moderation and one worker."""
     workshop = Workshop(tmp_path, **more)
     async with AsyncExitStack() as stack:
@@ -29,7 +34,7 @@ async def working(tmp_path, **more):
         yield workshop, agent
 
 
-def do(*words):
+def do(*words: tuple[Json, ...]) -> JsonObject:
     return {"do": [list(word) for word in words]}
 
 
@@ -56,8 +61,9 @@ async def test_events_and_signals_of_an_attempt_share_one_order_without_a_gap(tm
         heard: list[Progress] = []
 
         async def listen() -> None:
-            async for told in workshop.house.bus.signals(f"sig.v1.{TENANT}.progress.p1"):
-                heard.append(Progress.model_validate_json(told.data))
+            async for signal in workshop.house.bus.signals(f"sig.v1.{TENANT}.progress.p1"):
+                step = Progress.model_validate_json(signal.data)
+                heard.append(step)
 
         listening = asyncio.create_task(listen())
         await workshop.submit("p1", do(("step", 5), ("save", "a")))
@@ -110,7 +116,7 @@ async def test_a_node_that_raises_fails_the_run_and_only_its_author_can_read_why
 async def test_an_engine_that_dies_is_replaced_and_the_run_succeeds_at_the_next_attempt(tmp_path):
     async with working(tmp_path) as (workshop, agent):
         before = (await agent.engine.ready())["pid"]
-        await workshop.submit("p1", do(("crash_once", ""), ("save", "a")))
+        await workshop.submit("p1", do(("crash_once",), ("save", "a")))
         end = await workshop.house.ended("p1", 10)
         assert (end.outcome, end.attempt) == ("succeeded", 2)
         assert (await agent.engine.ready())["pid"] != before
@@ -133,7 +139,7 @@ async def test_kill_9_of_the_engine_in_the_middle_of_a_step(tmp_path):
         await until(lambda: agent.job is not None and workshop.news("p1"))
         pid = (await agent.engine.ready())["pid"]
         assert isinstance(pid, int)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, SIGKILL)
         end = await workshop.house.ended("p1", 10)
     assert (end.outcome, end.attempt) == ("succeeded", 2)
 
@@ -172,8 +178,9 @@ async def test_heartbeats_go_on_while_the_engine_is_busy(tmp_path):
         beats: list[Heartbeat] = []
 
         async def listen() -> None:
-            async for told in workshop.house.bus.signals("sig.v1.worker.*"):
-                beats.append(Heartbeat.model_validate_json(told.data))
+            async for signal in workshop.house.bus.signals("sig.v1.worker.*"):
+                beat = Heartbeat.model_validate_json(signal.data)
+                beats.append(beat)
 
         listening = asyncio.create_task(listen())
         await workshop.submit("p1", do(("step", 1, 1.5), ("save", "a")))
@@ -199,10 +206,10 @@ async def test_a_worker_that_leaves_finishes_what_it_has_in_hand(tmp_path):
 
 
 async def test_a_worker_that_leaves_hands_back_what_takes_too_long(tmp_path):
-    workshop = Workshop(tmp_path, drain_seconds=2.5)
+    workshop = Workshop(tmp_path, drain_seconds=2.2)
     async with workshop.house.scheduler(), workshop.moderation():
         async with workshop.worker("gpu0-a"):
-            await workshop.submit("p1", do(("step", 60, 0.1), ("save", "a")))
+            await workshop.submit("p1", do(("step", 25, 0.1), ("save", "a")))
             await until(lambda: workshop.news("p1"))
         assert workshop.kinds("p1")[-1] == "ExecutionInterrupted"
         await until(lambda: "LeaseExpired" in workshop.house.kinds("p1"))
@@ -229,7 +236,7 @@ async def test_a_new_model_file_appears_by_itself(tmp_path):
     assert len([event for event in lists if isinstance(event, WeightsListed)]) == 2
 
 
-async def test_an_outage_of_the_bus_delays_a_run_and_loses_nothing(tmp_path):
+async def test_an_outage_of_the_bus_delays_a_run_and_loses_nothing(tmp_path, monkeypatch):
     async with working(tmp_path) as (workshop, agent):
         journal = agent.bus.journal
         real, failures = journal.append, 3
@@ -241,7 +248,7 @@ async def test_an_outage_of_the_bus_delays_a_run_and_loses_nothing(tmp_path):
                 raise Unavailable("no bus")
             return await real(*args, **more)
 
-        journal.append = append  # type: ignore[method-assign]
+        monkeypatch.setattr(journal, "append", append)
         await workshop.submit("p1", do(("step", 2), ("save", "a")))
         end = await workshop.house.ended("p1", 10)
     assert failures == 0
@@ -249,7 +256,7 @@ async def test_an_outage_of_the_bus_delays_a_run_and_loses_nothing(tmp_path):
     assert workshop.kinds("p1") == ["ExecutionStarted", "NodeFinished", "ExecutionFinished"]
 
 
-async def test_an_answer_that_was_lost_after_the_write_is_not_written_twice(tmp_path):
+async def test_an_answer_that_was_lost_after_the_write_is_not_written_twice(tmp_path, monkeypatch):
     async with working(tmp_path) as (workshop, agent):
         journal = agent.bus.journal
         real, lost = journal.append, 2
@@ -262,7 +269,7 @@ async def test_an_answer_that_was_lost_after_the_write_is_not_written_twice(tmp_
                 raise Unavailable("no answer")
             return written
 
-        journal.append = append  # type: ignore[method-assign]
+        monkeypatch.setattr(journal, "append", append)
         await workshop.submit("p1", do(("save", "a")))
         end = await workshop.house.ended("p1", 10)
     assert (end.outcome, end.attempt) == ("succeeded", 1)

@@ -108,7 +108,7 @@ class Workshop:
 
     async def submit(self, prompt_id: str, graph: JsonObject, *outputs: str, **more: Any) -> None:
         """Hand a workflow in, valid, cleared and paid."""
-        extra: JsonObject = {"extra_pnginfo": {"workflow": {"id": prompt_id}}}
+        extra: JsonObject = {"extra_pnginfo": {"workflow": {"id": prompt_id, "nodes": []}}}
         workflow: JsonObject = {"prompt": graph, "extra_data": extra, "targets": []}
         sealed = await self.vault.seal(TENANT, USER, workflow)
         submitted = about(told.submitted, prompt_id).model_copy(update={"workflow": sealed})
