@@ -84,10 +84,11 @@ class Connection:
                 raise Unavailable("no NATS server answers at NATS_URL", seconds=CONNECT_SECONDS)
             connecting.result()
         finally:
+            self._refused = None
             if not connecting.done():
                 connecting.cancel()
                 await asyncio.wait((connecting,))
-            self._refused = None
+                await self.close()
         self._check_version()
         self._open.set()
 
@@ -95,6 +96,14 @@ class Connection:
     def connected(self) -> bool:
         """Say whether the server is reached at this moment."""
         return bool(self._client.is_connected)
+
+    def check_alive(self) -> None:
+        """Raise Unavailable if the server closed the connection for good, as for a lost right.
+
+        Whoever waits for news must not wait on: the process has to start anew.
+        """
+        if self._client.is_closed:
+            raise Unavailable("the connection to NATS is closed", name=self._name)
 
     def watch(self, woken: Callable[[], None]) -> Callable[[], None]:
         """Call `woken` after each loss and each return; the answer ends that."""
@@ -106,8 +115,7 @@ class Connection:
         try:
             async with asyncio.timeout(seconds):
                 while not self.connected:
-                    if self._client.is_closed:
-                        raise Unavailable("the connection to NATS is closed", name=self._name)
+                    self.check_alive()
                     self._open.clear()
                     await self._open.wait()
         except TimeoutError:

@@ -41,12 +41,15 @@ async def listen(connection: Connection, pattern: str) -> AsyncIterator[Signal]:
         bell.ring()
 
     end = await connection.listen(pattern, hear)
+    unwatch = connection.watch(bell.ring)
     try:
         while True:
             while waiting:
                 yield waiting.popleft()
+            connection.check_alive()
             await bell.wait()
     finally:
+        unwatch()
         await end()
 
 
@@ -71,9 +74,14 @@ class Answerer:
     async def run(self) -> None:
         """Answer until cancelled; those who still wait then hear that they must ask again."""
         end = await self._connection.listen(self._subject, self._hear, queue=ANSWERERS)
+        bell = Bell()
+        unwatch = self._connection.watch(bell.ring)
         try:
-            await asyncio.Event().wait()
+            while True:
+                self._connection.check_alive()
+                await bell.wait()
         finally:
+            unwatch()
             await end()
             for task in self._answering:
                 task.cancel()

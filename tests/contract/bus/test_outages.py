@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from libs.bus.base import Bus
+from libs.bus.jetstream import JetStreamBus
+from libs.core.errors import Unavailable
 from libs.events.base import Event
 from libs.events.envelope import Recorded
 from tests.contract.bus.conftest import OwnServer, World
@@ -110,9 +112,37 @@ async def test_a_pause_of_the_server_is_noticed_and_survived(jetstream: World, o
         await eventually(lambda: 2 in notes.seqs, 15)
 
 
+async def test_when_the_server_closes_the_door_every_reader_ends_with_an_error(jetstream: World):
+    bus = jetstream.bus
+    assert isinstance(bus, JetStreamBus)
+
+    async def answer(data: bytes) -> bytes:
+        return data
+
+    async def listen() -> None:
+        async for _ in bus.signals("sig.>"):
+            pass
+
+    readers = [
+        asyncio.create_task(coroutine)
+        for coroutine in (
+            bus.react(reactor(Notes())),
+            Reader(bus).read(),
+            listen(),
+            bus.answer("ask.v1.x", answer),
+        )
+    ]
+    await asyncio.sleep(0.3)
+    for connection in (bus._news, bus._signals):
+        await connection._client.close()  # As the library does when a login is taken back.
+    results = await asyncio.wait_for(asyncio.gather(*readers, return_exceptions=True), 10)
+    assert [type(result) for result in results] == [Unavailable] * 4
+
+
 async def test_a_consumer_that_somebody_deleted_is_made_again(jetstream: World):
     notes = Notes()
-    connection = jetstream.bus._news  # type: ignore[attr-defined]
+    assert isinstance(jetstream.bus, JetStreamBus)
+    connection = jetstream.bus._news
     async with running(jetstream.bus.react(reactor(notes))):
         await append(jetstream.bus, queued("p1"))
         await eventually(lambda: notes.events)
