@@ -1,0 +1,99 @@
+"""Reading a submission field by field, and file names."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.core.errors import Forbidden, Refused
+from libs.graph.refusal import GraphRefused
+from services.gateway.domain.names import file_asked_for, folder_of, numbered, upload_name
+from services.gateway.domain.submission import idempotency_key, read_submission
+
+FLAT: Any = {"1": {"class_type": "A", "inputs": {}}}
+
+
+@pytest.mark.covers("R186")
+def test_the_dialect_is_read_off_the_prompt():
+    named: Any = {"version": 1, "nodes": {"1": {"type": "A", "inputs": {}}}}
+    assert read_submission({"prompt": FLAT}).dialect == "comfyui"
+    assert read_submission({"prompt": named}).dialect == "hip35"
+
+
+def test_nulls_are_as_good_as_absent_fields():
+    fields = (
+        "client_id",
+        "prompt_id",
+        "extra_data",
+        "number",
+        "partial_execution_targets",
+        "front",
+    )
+    absent = read_submission({"prompt": FLAT})
+    assert read_submission({"prompt": FLAT, **dict.fromkeys(fields)}) == absent
+
+
+def test_the_usage_header_fills_what_the_body_leaves_out():
+    assert read_submission({"prompt": FLAT}, "sdk").extra_data == {"comfy_usage_source": "sdk"}
+    own: Any = {"prompt": FLAT, "extra_data": {"comfy_usage_source": "mine"}}
+    assert read_submission(own, "sdk").extra_data == {"comfy_usage_source": "mine"}
+
+
+def test_the_body_that_must_be_repeated_leaves_out_the_id():
+    chosen: Any = {"prompt": FLAT, "prompt_id": "01890a5d-ac96-774b-bcce-b302099a8057"}
+    assert read_submission(chosen).body == read_submission({"prompt": FLAT}).body
+
+
+@pytest.mark.parametrize("value", [True, [], "x", 10**400, float("inf")])
+def test_a_number_that_is_none_is_refused(value: Any):
+    with pytest.raises(GraphRefused) as refused:
+        read_submission({"prompt": FLAT, "number": value})
+    assert refused.value.kind == "invalid_number"
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "a\tb", "é"])
+def test_an_idempotency_key_is_short_and_plain(key: str):
+    with pytest.raises(GraphRefused):
+        idempotency_key(key)
+
+
+def test_copies_are_numbered_before_the_suffix():
+    assert list(itertools.islice(numbered("a.b.png"), 3)) == [
+        "a.b.png",
+        "a.b (1).png",
+        "a.b (2).png",
+    ]
+    assert list(itertools.islice(numbered(".png"), 2)) == [".png", ".png (1)"]
+
+
+def test_an_annotation_names_the_folder():
+    assert file_asked_for("a.png [input]", "output", "") == ("input", "", "a.png")
+    assert file_asked_for("b/a.png", "", "c") == ("output", "c/b", "a.png")
+    assert file_asked_for("a [1].png", "temp", "") == ("temp", "", "a [1].png")
+
+
+@pytest.mark.covers("R378")
+@given(st.text(max_size=30))
+def test_no_subfolder_leaves_its_root(text: str):
+    try:
+        folder = folder_of(text)
+    except Forbidden:
+        return
+    assert not folder.startswith("/")
+    assert not {"..", ".", ""} & set(folder.split("/")) or folder == ""
+    assert "\\" not in folder
+
+
+@pytest.mark.covers("R378")
+@given(st.text(max_size=30))
+def test_no_upload_has_a_path_in_its_name(text: str):
+    try:
+        name = upload_name(text)
+    except Refused:
+        return
+    assert name == text
+    assert not {"/", "\\", "\0"} & set(name)
