@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -34,8 +35,10 @@ def engine_command(fd: int) -> tuple[str, ...]:
 
 def engine_environment(settings: WorkerSettings) -> dict[str, str]:
     """Return what the engine finds in its environment: fixed threads, and no hub to ask."""
+    packages = str(Path(__file__).resolve().parents[2])
     threads = str(settings.threads or os.cpu_count() or 1)
     return {
+        "PYTHONPATH": os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH")))),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",

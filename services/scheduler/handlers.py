@@ -11,7 +11,7 @@ import structlog
 
 from libs.bus.base import Bus, DeadLetter
 from libs.core.errors import StudioError, Unavailable
-from libs.decider import Folds, transact
+from libs.decider import transact
 from libs.events.asks import LeaseAnswer
 from libs.events.base import Event, subject
 from libs.events.envelope import Cause, Recorded
@@ -30,7 +30,6 @@ from services.scheduler.domain.run import (
     GrantLease,
     QueueRun,
     RefuseRun,
-    Run,
 )
 from services.scheduler.domain.story import Story
 from services.scheduler.numbers import Numbers
@@ -60,8 +59,8 @@ class Scheduler:
     start_seq: Callable[[], Awaitable[int]]
     leading: bool = False
     position: int = 0
+    current: bool = False
 
-    _folds: Folds[Run] = field(default_factory=Folds)
     _busy: set[str] = field(default_factory=set)
     _again: set[str] = field(default_factory=set)
     _told: dict[tuple[str, int], datetime] = field(default_factory=dict)
@@ -89,6 +88,7 @@ class Scheduler:
             for recorded in batch.events:
                 self._take_in(recorded)
             self.position = max(self.position, batch.last_seq)
+            self.current = batch.pending == 0
             self._moved.set()
             self._moved = asyncio.Event()
 
@@ -101,6 +101,10 @@ class Scheduler:
                 log.warning("unreadable_heartbeat", subject=signal.subject)
                 continue
             self.board.fleet.hear(beat.worker_id, self.now())
+
+    async def ready(self) -> str:
+        """Name what is missing before a takeover would be quick."""
+        return "" if self.current else "reading the stream"
 
     async def caught_up(self) -> None:
         """Wait until everything that is on the stream now has been read."""
@@ -238,14 +242,13 @@ class Scheduler:
         return bool(written)
 
     async def _do(self, story: Story, command: Command) -> tuple[Recorded[Event], ...]:
-        where = subject(story.tenant, "run", story.prompt_id)
-        self._folds.put(where, story.run, story.run_seq)
+        """Decide on what the stream told so far; who lost a race hears from it what happened."""
+        events = run.decide(command, story.run)
+        if not events:
+            return ()
         cause = self.board.causes.get(story.prompt_id, Cause(correlation_id=story.prompt_id))
         async with self._appends:
-            written = await transact(
-                self.bus.journal, run, where, command, cause, folds=self._folds
-            )
-        self._folds.drop(where)
+            written = await self.bus.journal.append(story.tenant, events, story.run_seq, cause)
         for recorded in written:
             self.board.apply(recorded)
             if isinstance(recorded.event, LeaseExpired):

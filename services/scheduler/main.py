@@ -45,4 +45,5 @@ def build(resources: Resources, settings: SchedulerSettings | None = None) -> Se
             "tick": scheduler.tick,
             "lead": Leadership(scheduler).run,
         },
+        ready=scheduler.ready,
     )

@@ -24,7 +24,7 @@ from tests.unit.services.scheduler import told
 
 TENANT = "t"
 QUICK = SchedulerSettings(
-    poll_seconds=0.2, cancel_seconds=0.4, unfit_seconds=0.3, wait_seconds_max=60
+    poll_seconds=0.2, cancel_seconds=0.4, unfit_seconds=0.3, wait_seconds_max=600
 )
 
 
