@@ -69,6 +69,7 @@ class Recorder:
                 log.warning("not_published_yet", reason=str(error))
                 await asyncio.sleep(self.settings.retry_seconds_max)
                 continue
+            _leave_if_cancelled()
             await self._news.wait()
             await asyncio.sleep(PUBLISH_PAUSE_SECONDS)
 
@@ -88,6 +89,7 @@ class Recorder:
                 metrics.PENDING.set(pending)
                 if events:
                     seq = await self._archive(events, state.created)
+                _leave_if_cancelled()
                 # Signals may be lost, so the place is told again whenever the stream is silent.
                 await self._tell(seq)
 
@@ -126,3 +128,10 @@ class Recorder:
 
     def _retry_seconds(self) -> float:
         return min(RETRY_SECONDS_MIN * 2.0**self._failures, self.settings.retry_seconds_max)
+
+
+def _leave_if_cancelled() -> None:
+    """Raise CancelledError again if a library below us has swallowed it; we would never end."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -12,7 +12,6 @@ from libs.events.base import Unreadable
 from libs.events.envelope import read
 from libs.store.engine import make_engine, reading
 from libs.store.readmodels import checkpoint, prompts
-from services.recorder import archive as archive_module
 from services.recorder.archive import Archive, Gap
 from services.recorder.audit import ChainBroken, digests, rebuild, verify_chain
 from tests.contract.store import lives
@@ -96,7 +95,7 @@ async def test_a_transaction_that_fails_leaves_nothing_behind(
         raise OSError("the cable is out")
 
     with monkeypatch.context() as patch:
-        patch.setattr(archive_module.checkpoint, broken, fail)
+        patch.setattr(checkpoint, broken, fail)
         with pytest.raises(Unavailable):
             await archive.write(batch[4:], CREATED)
     assert await covered(database) == len(await archive_of(database)) == 4
@@ -129,8 +128,9 @@ async def test_bytes_that_are_no_json_are_archived_too(archive, database):
 
 async def test_an_event_that_no_column_takes_stops_no_other(archive, database, fresh_database):
     events = lives.success(P1)
-    output = events[7].outputs[0].model_copy(update={"width": 2**40})
-    events[7] = events[7].model_copy(update={"outputs": (output,)})
+    made = lives.made(P1)
+    output = made.outputs[0].model_copy(update={"width": 2**40})
+    events[events.index(made)] = made.model_copy(update={"outputs": (output,)})
     batch = recorded([*events, *lives.success(P2)])
     written = await archive.write(batch, CREATED)
     assert [skip.recorded.seq for skip in written.skipped] == [8]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -31,9 +32,9 @@ async def engine(fresh_database):
     await engine.dispose()
 
 
-async def rows(engine):
+async def rows(engine) -> list[Any]:
     async with reading(engine) as connection:
-        return (await connection.execute(select(DATA_KEYS))).all()
+        return list((await connection.execute(select(DATA_KEYS))).all())
 
 
 async def test_many_processes_that_ask_at_once_make_one_key(engine):
