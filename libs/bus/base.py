@@ -23,8 +23,11 @@ class Reactor:
     """A durable reader of EVENTS that hands each event to `handler` and acks when it returns.
 
     Renaming `name` replays history, so names are data. Events of one subject are handled in
-    order; different subjects up to `concurrency` at once. Refused acks, Unavailable naks with a
-    growing delay, anything else is tried `deliver_max` times and then goes to the dead letters.
+    order; different subjects up to `concurrency` at once. A failing event stays in hand, and its
+    subject waits behind it: Refused is done with, Unavailable is tried again with a growing
+    delay and counts as a failure only after `patience_seconds`, Poisoned goes to the dead letters
+    at once, anything else after `deliver_max` tries. Order is kept within one process; what a
+    process gave back or left behind by dying may come later than what followed it.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Reactor:
     concurrency: int = 16
     deliver_max: int = 5
     ack_wait_seconds: float = 30.0
+    patience_seconds: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,10 @@ class Bus(Protocol):
         ...
 
     async def react(self, reactor: Reactor) -> None:
-        """Read for `reactor` until cancelled; on cancellation finish what is in hand."""
+        """Read for `reactor` until cancelled; then finish what is begun and give back the rest.
+
+        A second cancellation abandons what is begun; it is delivered again after the ack wait.
+        """
         ...
 
     def feed(

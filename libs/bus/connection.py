@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, cast
 
 import nats.aio.client
@@ -22,6 +23,7 @@ API = "$JS.API"
 CONNECT_SECONDS = 30.0
 RECONNECT_SECONDS = 0.25
 PING_SECONDS = 5
+SAME_TROUBLE_SECONDS = 10.0
 PENDING_BYTES_MAX = 4 * 1024 * 1024
 API_SECONDS = 5.0
 SERVER_VERSION_MIN = (2, 14, 0)
@@ -62,6 +64,7 @@ class Connection:
         self._open = asyncio.Event()
         self._refused: asyncio.Future[str] | None = None
         self._leaving = False
+        self._trouble, self._troubled = "", 0.0
         self._watchers: set[Callable[[], None]] = set()
 
     async def open(self, url: str) -> None:
@@ -217,7 +220,11 @@ class Connection:
         refused = isinstance(error, nats.errors.AuthorizationError) or "uthorization" in str(error)
         if refused and self._refused is not None and not self._refused.done():
             self._refused.set_result(str(error))
-        log.warning("nats trouble", connection=self._purpose, error=str(error) or repr(error))
+        trouble = str(error) or repr(error)
+        if trouble == self._trouble and monotonic() - self._troubled < SAME_TROUBLE_SECONDS:
+            return  # Each try to come back fails with the same words, four times a second.
+        self._trouble, self._troubled = trouble, monotonic()
+        log.warning("nats trouble", connection=self._purpose, error=trouble)
 
     async def _on_lost(self) -> None:
         if not self._leaving:

@@ -23,7 +23,6 @@ from libs.events.envelope import unwrap
 log = structlog.get_logger(__name__)
 
 HANDLER_SECONDS_MAX = 600.0
-PATIENCE_SECONDS = 300.0
 CRASHES_PER_TRY = 4
 DELAY_SECONDS_MAX = 10.0
 
@@ -62,7 +61,7 @@ class Failure:
 class Tries:
     """The tries that one delivery has had, those of processes that died with it included."""
 
-    tries_max: int
+    reactor: Reactor
     failures: int
     made: int = 0
     began: float = field(default_factory=monotonic)
@@ -73,9 +72,9 @@ class Tries:
         What is unavailable is waited for, and counts only when it stays so for long.
         """
         self.made += 1
-        counts = failure.counts or monotonic() - self.began > PATIENCE_SECONDS
+        counts = failure.counts or monotonic() - self.began > self.reactor.patience_seconds
         self.failures += counts
-        return failure.final or (counts and self.failures >= self.tries_max)
+        return failure.final or (counts and self.failures >= self.reactor.deliver_max)
 
 
 def whereabouts(error: BaseException) -> str:
@@ -159,7 +158,7 @@ class Lanes:
             self._roomy.set()
 
     async def _settle(self, delivery: Delivery) -> None:
-        tries = Tries(self._reactor.deliver_max, failures=delivery.deliveries - 1)
+        tries = Tries(self._reactor, failures=delivery.deliveries - 1)
         while not self._leaving.is_set():
             async with self._hands:
                 if self._leaving.is_set():

@@ -68,6 +68,7 @@ def artifacts(subject: Subject) -> Artifacts:
     return subject.artifacts
 
 
+@pytest.mark.covers("R260")
 async def test_what_is_put_comes_back(artifacts: Artifacts):
     info = await artifacts.put(KEY, PNG, "image/png")
     assert info == ArtifactInfo(KEY, len(PNG), hashlib.sha256(PNG).hexdigest(), "image/png")

@@ -7,7 +7,6 @@ from collections import defaultdict
 
 import pytest
 
-from libs.bus import lanes
 from libs.bus.base import Bus
 from libs.core.errors import Conflict, Poisoned, Refused, Unavailable
 from libs.events.base import Event
@@ -241,16 +240,12 @@ async def test_what_is_unavailable_is_tried_for_longer_than_a_failure(bus: Bus, 
     assert calls == 5
 
 
-async def test_what_stays_unavailable_beyond_patience_is_set_aside(
-    bus: Bus, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.3)
-
+async def test_what_stays_unavailable_beyond_patience_is_set_aside(bus: Bus):
     async def handle(recorded: Recorded[Event]) -> None:
         raise Unavailable("the store is away")
 
     await append(bus, queued("p1"))
-    async with running(bus.react(reactor(handle, deliver_max=2))):
+    async with running(bus.react(reactor(handle, deliver_max=2, patience_seconds=0.3))):
         letter = await asyncio.wait_for(anext(bus.dead_letters(durable="people")), 10)
     assert letter.reason == "unavailable"
 
