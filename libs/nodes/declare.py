@@ -131,11 +131,10 @@ def _first_paragraph(text: str | None) -> str:
 
 
 def _input(parameter: inspect.Parameter, hint: object) -> InputSpec:
-    plain, extras = _unwrap(hint)
+    required, plain, extras = _taken_apart(hint)
     widget = next((extra for extra in extras if isinstance(extra, Widget)), Widget())
     choices = next((extra for extra in extras if isinstance(extra, Choices)), None)
     tooltip = next((extra for extra in extras if isinstance(extra, str)), "")
-    required, plain = _without_none(plain)
     options = _options(plain)
     return InputSpec(
         name=parameter.name,
@@ -148,6 +147,17 @@ def _input(parameter: inspect.Parameter, hint: object) -> InputSpec:
         tooltip=tooltip,
         **vars(widget),
     )
+
+
+def _taken_apart(hint: object) -> tuple[bool, object, tuple[object, ...]]:
+    """Return whether an input is required, its bare type, and what is annotated on it.
+
+    `Annotated[X, ...] | None` and `Annotated[X | None, ...]` mean the same.
+    """
+    plain, outer = _unwrap(hint)
+    required, plain = _without_none(plain)
+    plain, inner = _unwrap(plain)
+    return required, plain, outer + inner
 
 
 def _unwrap(hint: object) -> tuple[object, tuple[object, ...]]:

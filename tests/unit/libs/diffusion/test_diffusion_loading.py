@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -17,11 +18,11 @@ from libs.diffusion.loader.vae import vae_config
 from tests.unit.libs.diffusion import tiny
 
 
-def shapes_of(tensors):
+def shapes_of(tensors) -> Any:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def unet_shape(tensors):
+def unet_shape(tensors) -> Any:
     prefix = "model.diffusion_model."
     return UnetShape.of(
         {n.removeprefix(prefix): s for n, s in shapes_of(tensors).items() if n.startswith(prefix)}
@@ -116,7 +117,7 @@ def test_a_damaged_file_is_refused(tmp_path):
 
 
 class Bomb:
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return (exec, ("raise SystemExit('code from a weights file was executed')",))
 
 
@@ -126,7 +127,7 @@ def test_a_pickle_is_never_opened(tmp_path, monkeypatch, name):
     path = tmp_path / name
     path.write_bytes(pickle.dumps(Bomb()))
 
-    def opened(*_args, **_kwargs):
+    def opened(*_args, **_kwargs) -> Any:
         raise AssertionError("a pickle loader was called")
 
     for module in (pickle, torch):
@@ -140,7 +141,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from libs.diffusion.loader.file import WeightsFile
-def mib():
+def mib() -> Any:
     return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize() // 2**20
 before = mib()
 tensors = WeightsFile.open(Path(sys.argv[1])).read_under('', torch.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -12,10 +14,10 @@ from tests.unit.libs.diffusion import tiny
 class Counted:
     """Makes networks of one kilobyte and counts them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.made = 0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         self.made += 1
         return nn.Linear(256, 1, bias=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -23,17 +23,23 @@ SIGMAS = torch.tensor([10.0, 4.0, 1.5, 0.6, 0.0])
 CPU = torch.device("cpu")
 
 
-def noise_of(seed=0):
+def noise_of(seed=0) -> Any:
     return StepNoise(seed, CPU, 0)
 
 
-def towards(target):
+def towards(target) -> Any:
     """Return a denoiser that always sees the same picture: every step is then known exactly."""
     return lambda x, sigma: torch.full_like(x, target)
 
 
-def course(**changed):
-    given = {"seed": 1, "steps": 10, "cfg": 7.0, "sampler": "euler", "scheduler": "normal"}
+def course(**changed) -> Any:
+    given: dict[str, Any] = {
+        "seed": 1,
+        "steps": 10,
+        "cfg": 7.0,
+        "sampler": "euler",
+        "scheduler": "normal",
+    }
     return Course(**(given | changed))
 
 
@@ -71,7 +77,7 @@ def test_parts_of_the_course_are_levels():
 def test_karras_is_its_formula(steps):
     low, high = float(TABLE[0]) ** (1 / 7), float(TABLE[-1]) ** (1 / 7)
     ramp = [step / (steps - 1) if steps > 1 else 0.0 for step in range(steps)]
-    wanted = [(high + share * (low - high)) ** 7 for share in ramp] + [0.0]
+    wanted = [*((high + share * (low - high)) ** 7 for share in ramp), 0.0]
     given = SCHEDULES["karras"](LEVELS, steps)
     assert given.tolist() == pytest.approx(wanted, rel=2e-5)
 
@@ -103,7 +109,7 @@ def test_simple_takes_every_nth_level():
 
 def test_ddim_uniform_may_hold_more_levels_than_steps():
     given = SCHEDULES["ddim_uniform"](LEVELS, 6)
-    wanted = [float(TABLE[at]) for at in range(1, 1000, 166)][::-1] + [0.0]
+    wanted = [0.0, *(float(TABLE[at]) for at in range(1, 1000, 166))][::-1]
     assert given.tolist() == pytest.approx(wanted)
     assert len(given) == 6 + 2
 
@@ -187,7 +193,7 @@ def test_heun_and_dpm_2_are_of_second_order():
     """Halving the step must divide the error by about four; Euler's by two."""
     exact = 12.0 * (1.0 / 10.0) ** 0.7
 
-    def error(name, steps):
+    def error(name, steps) -> Any:
         row = torch.linspace(10.0, 1.0, steps + 1, dtype=torch.float64)
         x = torch.full((1, 1, 1, 1), 12.0, dtype=torch.float64)
         end = SAMPLERS[name].walk(lambda x, sigma: 0.3 * x, x, row, noise_of())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -12,16 +14,16 @@ from libs.diffusion.text.tokenizer import END, START, tokenizer
 from tests.unit.libs.diffusion import tiny
 
 
-def pieces(text):
+def pieces(text) -> Any:
     return [(segment.text, pytest.approx(segment.weight)) for segment in segments(text)]
 
 
-def words(count, prefix=""):
+def words(count, prefix="") -> Any:
     """Return that many one-token words."""
     return prefix + " ".join(["fox"] * count)
 
 
-def ids(text):
+def ids(text) -> Any:
     return [[token.id for token in chunk] for chunk in chunks(text, tokenizer(), END)]
 
 
@@ -91,12 +93,12 @@ def test_a_long_segment_is_cut_even_if_it_is_weighted():
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def clip(tmp_path_factory) -> Any:
     path = tiny.written(tmp_path_factory.mktemp("clip") / "tiny.safetensors", tiny.sd1())
     return tiny.loader().checkpoint(path)[1]
 
 
-def encoded(clip, text):
+def encoded(clip, text) -> Any:
     return clip.encode(text).entries[0].context
 
 
