@@ -39,6 +39,8 @@ class Socket:
         """Return the next frame, or None when the client was given up."""
         if self._gone.is_set():
             return None
+        if not self._line.empty():
+            return self._line.get_nowait()
         taking = asyncio.ensure_future(self._line.get())
         gone = asyncio.ensure_future(self._gone.wait())
         try:

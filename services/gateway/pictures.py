@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -13,7 +12,14 @@ from PIL.PngImagePlugin import PngInfo
 from libs.core.errors import Refused
 
 # By content, never by name: what a file is called proves nothing (R377).
-MIMES: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+FORMATS: Final = ("PNG", "JPEG", "WEBP")
+# Some cameras put several pictures into one JPEG, which then goes by a name of its own.
+MIMES: Final = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "WEBP": "image/webp",
+}
 PREVIEW_FORMATS: Final = {"webp": "WEBP", "jpeg": "JPEG"}
 PREVIEW_QUALITY: Final = 90
 QUALITY_MAX: Final = 100
@@ -45,11 +51,11 @@ class Preview:
 def mime_of(data: bytes, pixels_max: int) -> str:
     """Return the MIME type of a picture; Refused when it is none that we take."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=list(MIMES)) as image:
-                found, (width, height) = str(image.format), image.size
-                image.verify()
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            found, (width, height) = str(image.format), image.size
+            image.verify()
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels(pixels_max) from error
     except BROKEN as error:
         raise Refused(
             "Only PNG, JPEG and WebP images are accepted",
@@ -58,13 +64,7 @@ def mime_of(data: bytes, pixels_max: int) -> str:
             field="image",
         ) from error
     if width * height > pixels_max:
-        raise Refused(
-            f"The image has more than {pixels_max} pixels",
-            kind="too_large",
-            status=413,
-            field="image",
-            limit=pixels_max,
-        )
+        raise _too_many_pixels(pixels_max)
     return MIMES[found]
 
 
@@ -113,10 +113,8 @@ def with_mask(original: bytes, mask: bytes) -> bytes:
 
 def _opened(data: bytes) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=list(MIMES))
-            image.load()
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image.load()
     except BROKEN as error:
         raise Refused(
             "This image cannot be decoded",
@@ -131,3 +129,13 @@ def _written(image: Image.Image, name: str, **options: int) -> tuple[bytes, str]
     out = io.BytesIO()
     image.save(out, name, **options)
     return out.getvalue(), MIMES[name]
+
+
+def _too_many_pixels(pixels_max: int) -> Refused:
+    return Refused(
+        f"The image has more than {pixels_max} pixels",
+        kind="too_large",
+        status=413,
+        field="image",
+        limit=pixels_max,
+    )

@@ -40,7 +40,11 @@ class Queue:
 
     def position(self, story: Story) -> int:
         """Return how many of its owner's prompts are to be executed before this one."""
-        return sum(1 for other in self.pending(story.owner) if other.number < story.number)
+        return sum(
+            1
+            for other in self._of(story.owner)
+            if not other.running and other.number < story.number
+        )
 
     def accepted_at(self, tenant: str, prompt_id: str) -> int:
         """Return the position that the prompt had when it was accepted."""

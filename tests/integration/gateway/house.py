@@ -81,7 +81,7 @@ class House:
         return written[0]
 
     async def submitted(self, prompt_id: str | None = None) -> Recorded[Any]:
-        """Wait for a submission and return it."""
+        """Wait for a submission and return it; on the bus in memory only."""
         for _ in range(400):
             for recorded in self.bus.recorded():
                 event = recorded.event
@@ -139,8 +139,8 @@ class House:
         self.react(PromptSubmitted, lambda r: self.accept(r.event.prompt_id, r.tenant))
 
     def react(self, kind: type[Event], handler: Callable[[Recorded[Any]], Awaitable[Any]]) -> None:
-        """Run `handler` for each event of one class from now on."""
-        start = len(self.bus.recorded()) + 1
+        """Run `handler` for each event of one class, from what the gateway has not read on."""
+        start = self.gateway.live._position + 1
 
         async def follow() -> None:
             async for batch in self.bus.feed(start_seq=start):
@@ -429,12 +429,24 @@ async def _run(task: Callable[[], Awaitable[None]]) -> None:
 async def open_house(
     engine: AsyncEngine, *, recording: bool = True, **settings: Any
 ) -> AsyncIterator[House]:
-    """Run a gateway on a free port until the end of the block."""
-    bus, artifacts = MemoryBus("gateway"), MemoryArtifacts()
-    vault = MemoryVault(artifacts)
+    """Run a gateway in memory, but for PostgreSQL and the port, until the end of the block."""
+    artifacts = MemoryArtifacts()
     resources = Resources(
-        bus=bus, artifacts=artifacts, database=engine, vault=vault, settings=Settings()
+        bus=MemoryBus("gateway"),
+        artifacts=artifacts,
+        database=engine,
+        vault=MemoryVault(artifacts),
+        settings=Settings(),
     )
+    async with open_house_on(resources, recording=recording, **settings) as house:
+        yield house
+
+
+@contextlib.asynccontextmanager
+async def open_house_on(
+    resources: Resources, *, recording: bool = True, **settings: Any
+) -> AsyncIterator[House]:
+    """Run a gateway on a free port until the end of the block."""
     gateway = build_gateway(
         resources, GatewaySettings(**{"settle_seconds": 5, "catalogue_seconds": 0, **settings})
     )
@@ -463,6 +475,9 @@ async def open_house(
     await live.caught_up(10)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+        bus: Any = resources.bus
+        artifacts: Any = resources.artifacts
+        vault: Any = resources.vault
         house = House(
             resources, bus, artifacts, vault, url, http, gateway, build_recorder(resources)
         )

@@ -110,6 +110,24 @@ async def test_whoever_hears_the_end_finds_the_row_in_the_history(engine: AsyncE
     ]
 
 
+async def test_a_hundred_ends_are_all_in_the_history_when_they_are_told(house: House):
+    house.accept_all()
+    missing: list[str] = []
+
+    async def one(name: str) -> None:
+        async with house.socket(name) as client:
+            prompt_id = await house.post(name)
+            await house.run(prompt_id)
+            await client.until("execution_complete")
+            if prompt_id not in (await house.http.get(f"/history/{prompt_id}")).json():
+                missing.append(prompt_id)
+
+    for batch in range(10):
+        await asyncio.gather(*(one(f"{batch}-{place}") for place in range(10)))
+    assert missing == []
+    assert (await house.http.get("/prompt")).json()["exec_info"]["queue_remaining"] == 0
+
+
 async def test_a_lost_recorded_signal_only_costs_a_moment(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ):

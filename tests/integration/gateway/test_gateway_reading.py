@@ -203,7 +203,7 @@ async def test_probes_and_small_answers(house: House):
     ready = await house.http.get("/readyz")
     assert (ready.status_code, ready.json()) == (200, {"ready": True, "missing": []})
     metrics = (await house.http.get("/metrics")).text
-    assert "studio_gateway_requests_total" in metrics
+    assert 'studio_gateway_requests_total{route="/readyz",status="200"}' in metrics
     for path in ("/system_stats", "/features", "/embeddings", "/extensions", "/users"):
         assert (await house.http.get(path)).status_code == 200
         assert (await house.http.get(f"/api{path}")).status_code == 200
