@@ -22,8 +22,8 @@ from training.networks import build_text_encoder, build_unet, build_vae
 from training.schedule import alphas_cumprod
 from training.tokens import TOKENS, framed, token_ids
 
-STEPS: Final = 20
-GUIDANCE: Final = 4.0
+STEPS: Final = 24
+GUIDANCE: Final = 4.5
 
 
 class Painter:

@@ -18,9 +18,9 @@ COLUMNS: Final = 8
 GAP: Final = 2
 
 
-def sentences() -> list[str]:
-    """Read the forty sentences."""
-    return SENTENCES.read_text(encoding="utf-8").split("\n")[:-1]
+def sentences(source: Path = SENTENCES) -> list[str]:
+    """Read the forty sentences, or others, one a line."""
+    return source.read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def arrange(pictures: NDArray[np.uint8], scale: int) -> Image.Image:
@@ -39,6 +39,7 @@ def main() -> None:
     """Read the command line and write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=FOLDER / f"{NAME}.safetensors")
+    parser.add_argument("--sentences", type=Path, default=SENTENCES, help="one a line")
     parser.add_argument("--out", type=Path, default=Path("docs/images/demo-sheet.png"))
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--steps", type=int, default=STEPS)
@@ -48,7 +49,10 @@ def main() -> None:
     torch.set_num_threads(1)
     painter = Painter(arguments.checkpoint)
     pictures = painter.paint(
-        sentences(), arguments.seed, steps=arguments.steps, guidance=arguments.guidance
+        sentences(arguments.sentences),
+        arguments.seed,
+        steps=arguments.steps,
+        guidance=arguments.guidance,
     )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arrange(pictures, arguments.scale).save(arguments.out, optimize=True)

@@ -38,6 +38,13 @@ def test_objects_are_most_like_their_own_drawing(painter):
     assert [nearest_drawing(picture, canvas, sprites(), 0) for picture in pictures] == keys
 
 
+def test_words_nobody_taught_it_do_not_spoil_the_picture(painter):
+    lines = ["a majestic panda on a pink background, trending, 4k, highly detailed, masterpiece"]
+    picture = painter.paint(lines, 3, 12)[0]
+    assert nearest_colour(border(picture)) == "pink"
+    assert nearest_drawing(picture, plain(COLOURS["pink"]), sprites(), 0) == "panda"
+
+
 def test_the_same_seed_paints_the_same_picture_and_another_one_another(painter):
     first, again, other = (painter.paint(["a fox"], seed, 4) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
