@@ -206,8 +206,8 @@ class _Run:
         except Exception as error:
             failed = NodeFailed(node, error, inputs)
             failed.executed = tuple(self.executed)
-            # Without the cause: its frames would keep the tensors of the run in memory.
-            raise failed from None
+        # Outside the handler, so that no frame of the node hangs on it with its tensors.
+        raise failed
 
     def _needed(self) -> set[str]:
         """Return what must be executed, and take what is remembered and needed into `results`."""
