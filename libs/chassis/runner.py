@@ -19,6 +19,9 @@ from libs.core.errors import StudioError, Unavailable
 # never asks; a dead connection shows when something is sent.
 WEBSOCKET_PING_SECONDS = None
 
+# An outage of a server is waited out, however long; only what is wrong in itself is set aside.
+PATIENCE_SECONDS = 7 * 86_400.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -59,7 +62,12 @@ async def run(services: Sequence[Service], resources: Resources, *, health_port:
 
 def _parts(service: Service, resources: Resources) -> Iterator[tuple[str, asyncio.Task[None]]]:
     if service.reacts:
-        reactor = Reactor(name=service.name, filters=service.filters(), handler=service.handle)
+        reactor = Reactor(
+            name=service.name,
+            filters=service.filters(),
+            handler=service.handle,
+            patience_seconds=PATIENCE_SECONDS,
+        )
         yield (
             f"{service.name}.reactor",
             asyncio.create_task(resources.bus.react(reactor)),

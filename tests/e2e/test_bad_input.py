@@ -13,7 +13,7 @@ from tests.e2e.watching import Watcher, submit, tiny_graph
 
 def changed(graph: dict[str, Any], node: str, **inputs: Any) -> dict[str, Any]:
     """Return a copy of `graph` with other inputs at `node`; None takes an input away."""
-    copy = json.loads(json.dumps(graph))
+    copy: dict[str, Any] = json.loads(json.dumps(graph))
     for name, value in inputs.items():
         if value is None:
             copy[node]["inputs"].pop(name)
@@ -104,7 +104,7 @@ def test_a_text_may_have_ten_thousand_characters_and_not_one_more(api, demo_grap
 def test_a_workflow_may_have_one_mebibyte_and_not_one_byte_more(api):
     def body(size: int) -> bytes:
         filled = {"prompt": tiny_graph(), "extra_data": {"note": ""}}
-        filled["extra_data"]["note"] = "x" * (size - len(json.dumps(filled)))  # type: ignore[index]
+        filled["extra_data"]["note"] = "x" * (size - len(json.dumps(filled)))
         return json.dumps(filled).encode()
 
     assert len(body(1_048_576)) == 1_048_576

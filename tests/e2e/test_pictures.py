@@ -7,7 +7,7 @@ import json
 import random
 
 import pytest
-from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from tests.e2e.houses import ROOT, House, wait_until
 from tests.e2e.watching import Watcher, submit, tiny_graph
@@ -15,12 +15,12 @@ from tests.e2e.watching import Watcher, submit, tiny_graph
 DEMO = "hanzo-demo-64.safetensors"
 
 
-def picture_of(api, entry) -> Image.Image:
+def picture_of(api, entry) -> PngImageFile:
     image = next(i for o in entry["outputs"].values() for i in o["images"])
     answer = api.get("/view", params=image)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/png"
-    return Image.open(io.BytesIO(answer.content))
+    return PngImageFile(io.BytesIO(answer.content))
 
 
 def lifecycle(frames) -> list[str]:

@@ -20,10 +20,12 @@ class Watcher:
     def __init__(self, house: House, client_id: str = "") -> None:
         self.client_id = client_id or uuid.uuid4().hex
         address = house.url.replace("http", "ws", 1) + f"/ws?clientId={self.client_id}"
-        self.socket: ClientConnection = connect(address, max_size=None)
+        self._opening = connect(address, max_size=None)
+        self.socket: ClientConnection
         self.frames: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
+        self.socket = self._opening.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
