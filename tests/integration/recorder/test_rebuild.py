@@ -13,6 +13,7 @@ from libs.store.engine import make_engine, migrate, reading, writing
 from services.recorder.archive import Archive
 from services.recorder.audit import digests, rebuild, verify_chain
 from tests.contract.store import lives
+from tests.contract.store.histories import histories
 from tests.contract.store.lives import NOON, prompt_id, recorded
 
 LEDGER_SUMS = text("SELECT event_id FROM ledger_entries GROUP BY event_id HAVING sum(amount) <> 0")
@@ -23,7 +24,7 @@ LEDGER_SUMS = text("SELECT event_id FROM ledger_entries GROUP BY event_id HAVING
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(history=lives.histories(), cuts=st.randoms(use_true_random=False))
+@given(history=histories(), cuts=st.randoms(use_true_random=False))
 async def test_any_history_in_any_batches_is_rebuilt_alike(fresh_database, history, cuts):
     live, again = (f"s_{uuid.uuid4().hex[:12]}" for _ in range(2))
     await migrate(fresh_database, schema=live)
