@@ -15,6 +15,7 @@ import pytest
 from libs.graph.schema import MISSING, InputSpec, OutputSpec
 from libs.nodes.context import Context
 from libs.nodes.declare import Choices, Shown, Widget, node
+from libs.nodes.handbook import page
 from libs.nodes.registry import load, schemas
 from libs.nodes.sockets import Image, Latent, Mask, Model
 
@@ -191,3 +192,8 @@ def test_node_types_are_known_without_torch():
         env=dict(os.environ),
     )
     assert told.stdout.strip() == "[]"
+
+
+def test_the_page_about_node_types_is_in_step():
+    written = (Path(__file__).parents[4] / "docs/nodes.md").read_text(encoding="utf-8")
+    assert written == page(schemas()), "run: python -m libs.nodes.handbook > docs/nodes.md"

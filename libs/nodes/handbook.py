@@ -1,0 +1,75 @@
+"""The page about node types, printed from their schemas: `python -m libs.nodes.handbook`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from libs.graph.schema import COMBO, MISSING, InputSpec, NodeSchema
+from libs.nodes.registry import schemas
+
+HEAD = """\
+# Node types
+
+Every node type is one typed Python function in `libs/nodes`, and everything on this page is read off
+its signature (`python -m libs.nodes.handbook > docs/nodes.md`; a test keeps the page in step).
+
+## How to add one
+
+Write a function in the family it belongs to, or a new family module named in `libs/nodes/registry.py`:
+
+```python
+@node("ImageInvert", title="Invert Image", category="image")
+def invert_image(*, image: Image) -> Image:
+    \"\"\"Turn pictures into their negatives.\"\"\"
+    return image.inverted()
+```
+
+- All inputs are keyword-only; their order is the order in the editor. A first parameter named `context` receives the
+  `Context` of the execution: progress, weights, uploads, saving.
+- The annotation is the socket or widget type: `Model`, `Image` ... from `libs/nodes/sockets.py`, or `int`, `float`, `str`, `bool`;
+  `object` takes anything, `Image | Mask` takes either.
+- `Annotated[int, Widget(min=1, max=9), "Tooltip."]` holds bounds and hints; `Literal["a", "b"]` is a list to choose from;
+  `Annotated[str, Choices("loras")]` a list of files. `| None` makes an input optional; a default is a default.
+- A NamedTuple as return type is several named outputs; any other type is one, named after its type. An output node
+  returns `Shown(value, ui)`.
+- Importing a family must not import torch: tensors are worked on by the values' own methods (`libs/diffusion`).
+
+## The types
+"""
+
+
+def page(types: Mapping[str, NodeSchema]) -> str:
+    """Return the whole page as Markdown."""
+    return HEAD + "\n" + "\n".join(_section(schema) for schema in types.values())
+
+
+def _section(schema: NodeSchema) -> str:
+    lines = [f"### {schema.type}", "", f"{schema.description} Category `{schema.category}`.", ""]
+    if schema.inputs:
+        lines += ["| input | type | default | bounds | |", "| --- | --- | --- | --- | --- |"]
+        lines += [_row(spec) for spec in schema.inputs]
+        lines += [""]
+    outputs = ", ".join(f"`{output.name}` ({output.type})" for output in schema.outputs)
+    lines += [f"Outputs: {outputs or 'none'}.", ""]
+    return "\n".join(lines)
+
+
+def _row(spec: InputSpec) -> str:
+    default = "" if spec.default is MISSING or spec.default is None else f"`{spec.default!r}`"
+    kind = spec.type if spec.required else f"{spec.type}, optional"
+    return f"| `{spec.name}` | {kind} | {default} | {_bounds(spec)} | {spec.tooltip} |"
+
+
+def _bounds(spec: InputSpec) -> str:
+    if spec.type == COMBO:
+        listed = ", ".join(spec.options or ())
+        return listed or f"files in `{spec.choices}`"
+    if spec.min is None:
+        return ""
+    step = f", step {spec.step}" if spec.step is not None else ""
+    return f"{spec.min} to {spec.max}{step}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page(schemas()))
