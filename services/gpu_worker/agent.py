@@ -102,7 +102,7 @@ class Agent:
         await self._say(
             WorkerRegistered(
                 worker_id=self.worker_id,
-                slot=self.settings.slot,
+                slot=self.settings.place,
                 device=str(hello["device"]),
                 backend=str(hello["backend"]),
                 vram_mib=cast("int", hello["memory_mib"]),
@@ -113,7 +113,7 @@ class Agent:
             await self._say(
                 WeightsListed(
                     worker_id=self.worker_id,
-                    slot=self.settings.slot,
+                    slot=self.settings.place,
                     weights=_listed(self.inventory),
                 )
             )
@@ -139,7 +139,7 @@ class Agent:
         while True:
             beat = Heartbeat(
                 worker_id=self.worker_id,
-                slot=self.settings.slot,
+                slot=self.settings.place,
                 prompt_id=self.job.outlet.prompt_id if self.job else "",
                 attempt=self.job.outlet.attempt if self.job else 0,
                 vram_free_mib=self.engine.free_mib,
@@ -181,7 +181,7 @@ class Agent:
         hello = self.engine.hello or {}
         ask = LeaseAsk(
             worker_id=self.worker_id,
-            slot=self.settings.slot,
+            slot=self.settings.place,
             backend=str(hello.get("backend", "")),
             vram_total_mib=cast("int", hello.get("memory_mib", 0)),
             vram_free_mib=self.engine.free_mib,
@@ -274,7 +274,9 @@ class Agent:
             left = max(0.1, self.drain_seconds - (time.monotonic() - began) - 0.5)
             await asyncio.wait({work}, timeout=left)
         where = subject(SYSTEM_TENANT, "worker", self.worker_id)
-        stopped = WorkerStopped(worker_id=self.worker_id, slot=self.settings.slot, reason="drained")
+        stopped = WorkerStopped(
+            worker_id=self.worker_id, slot=self.settings.place, reason="drained"
+        )
         try:
             async with asyncio.timeout(HAND_BACK_SECONDS):
                 await transact(

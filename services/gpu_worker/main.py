@@ -27,7 +27,7 @@ def build(
     house = resources.settings
     models = settings.models or house.home / "models"
     agent = Agent(
-        worker_id=f"{settings.slot}-{uuid4().hex[:12]}",
+        worker_id=f"{settings.place}-{uuid4().hex[:12]}",
         bus=resources.bus,
         artifacts=resources.artifacts,
         vault=resources.vault,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +19,12 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STUDIO_WORKER_", frozen=True, extra="ignore")
 
     slot: str = Field(
-        default="gpu0",
-        pattern=r"^[A-Za-z0-9_]{1,40}$",
-        description="The worker's place; a newer process on it replaces the older one.",
+        default="",
+        pattern=r"^[A-Za-z0-9_]{0,40}$",
+        description="The worker's place; a newer process on it replaces the older one. "
+        "Empty means the name of the machine.",
     )
+
     models: Path | None = Field(
         default=None, description="Folder of model files; empty means `models` in STUDIO_HOME."
     )
@@ -49,3 +53,8 @@ class WorkerSettings(BaseSettings):
     ask_seconds: float = Field(
         default=6.0, ge=0.1, le=60, description="How long to wait for the answer to an ask."
     )
+
+    @property
+    def place(self) -> str:
+        """Return the slot, or what the machine is called in the letters of a slot."""
+        return self.slot or re.sub(r"[^A-Za-z0-9_]", "_", platform.node())[:40] or "gpu0"

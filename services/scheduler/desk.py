@@ -63,6 +63,12 @@ class Desk:
             return None
         return match, self._parked.pop(match.offer.worker_id)
 
+    def dismiss(self, worker_id: str) -> None:
+        """Send one worker away: it left, and a lease would be lost on it."""
+        parked = self._parked.pop(worker_id, None)
+        if parked is not None:
+            parked.say(LeaseAnswer())
+
     def clear(self) -> None:
         """Send everybody away; they ask again, whoever leads then."""
         for parked in list(self._parked.values()):

@@ -17,6 +17,7 @@ from libs.events.base import Event, subject
 from libs.events.envelope import Cause, Recorded
 from libs.events.run import LeaseExpired
 from libs.events.signals import Heartbeat, Stop, control_subject
+from libs.events.worker import WorkerStopped
 from services.scheduler.desk import Desk, Parked
 from services.scheduler.domain import run
 from services.scheduler.domain.board import Board
@@ -113,6 +114,8 @@ class Scheduler:
             await self._moved.wait()
 
     def _take_in(self, recorded: Recorded[Event]) -> None:
+        if isinstance(recorded.event, WorkerStopped):
+            self.desk.dismiss(recorded.event.worker_id)
         for prompt_id in self.board.apply(recorded):
             self.look_at(prompt_id)
         self.match()

@@ -197,6 +197,20 @@ async def test_a_worker_that_stops_hands_its_run_back_at_once():
         await until(lambda: house.kinds("p1") == ["RunQueued", "LeaseGranted", "LeaseExpired"])
 
 
+async def test_a_worker_that_leaves_while_it_asks_gets_no_lease():
+    house = House(settings=QUICK.model_copy(update={"poll_seconds": 5.0}))
+    async with house.scheduler() as scheduler:
+        await leading(scheduler)
+        asking = asyncio.create_task(house.ask("gpu0-a"))
+        await asyncio.sleep(0.05)
+        await tell(house.bus, WorkerStopped(worker_id="gpu0-a", slot="gpu0", reason="drained"))
+        assert (await asyncio.wait_for(asking, 1)).lease is None
+        await house.submit("p1")
+        await house.said("p1")
+        await house.bus.drain()
+        assert house.kinds("p1") == ["RunQueued"]
+
+
 async def test_a_cancel_tells_the_worker_until_it_stops():
     house = House()
     async with house.scheduler():

@@ -1,0 +1,32 @@
+"""Where a worker says that it is."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+from pydantic import ValidationError
+
+from services.gpu_worker.child import engine_environment
+from services.gpu_worker.settings import WorkerSettings
+
+
+def test_the_slot_is_the_name_of_the_machine_unless_it_is_given(monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "gpu-7.example.org")
+    assert WorkerSettings(slot="").place == "gpu_7_example_org"
+    assert WorkerSettings(slot="gpu1").place == "gpu1"
+    monkeypatch.setattr(platform, "node", lambda: "")
+    assert WorkerSettings(slot="").place == "gpu0"
+
+
+@pytest.mark.parametrize("slot", ["gpu-1", "gpu.1", "a b", "x" * 41])
+def test_a_slot_is_a_word_that_worker_ids_can_begin_with(slot):
+    with pytest.raises(ValidationError):
+        WorkerSettings(slot=slot)
+
+
+def test_the_engine_asks_no_hub_and_computes_with_a_fixed_number_of_threads():
+    environment = engine_environment(WorkerSettings(threads=3))
+    assert environment["HF_HUB_OFFLINE"] == "1"
+    assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "3"
+    assert int(engine_environment(WorkerSettings(threads=0))["OMP_NUM_THREADS"]) >= 1
