@@ -5,62 +5,61 @@ from __future__ import annotations
 import pytest
 
 from libs.core.errors import Refused
-from libs.decider import fold
-from libs.events.base import Event
-from libs.events.prompt import CancelRequested, HistoryRemoved, PromptSubmitted, PromptWithdrawn
+from libs.events.prompt import CancelRequested, HistoryRemoved, PromptWithdrawn
 from services.gateway.domain import prompt
-from services.gateway.domain.prompt import Cancel, Command, Remove, Submit, Withdraw
+from services.gateway.domain.prompt import Cancel, Remove, Submit, Withdraw
+from tests.unit.given import given
 from tests.unit.services.gateway.events import queued, submitted
 
 SUBMITTED = submitted()
 KEYED = submitted(keyed=True)
-
-
-def decided(command: Command, *before: Event) -> list[Event]:
-    """Return what happens to a prompt of which `before` is known."""
-    return list(prompt.decide(command, fold(prompt, prompt.initial(), before)))
+WITHDRAWN = PromptWithdrawn(prompt_id="p", reason="late")
+CANCELLED = CancelRequested(prompt_id="p", by="ann")
+REMOVED = HistoryRemoved(prompt_id="p", by="ann")
 
 
 def test_a_new_prompt_is_submitted():
-    assert decided(Submit(SUBMITTED)) == [SUBMITTED]
+    given(prompt).when(Submit(SUBMITTED)).then(SUBMITTED)
 
 
 @pytest.mark.covers("P09")
 def test_the_same_body_again_changes_nothing():
-    assert decided(Submit(submitted(client_id="other")), SUBMITTED) == []
+    given(prompt, SUBMITTED).when(Submit(submitted(client_id="other"))).then()
 
 
 @pytest.mark.covers("P09")
 def test_another_body_under_the_same_id_is_refused():
-    with pytest.raises(Refused) as refused:
-        decided(Submit(submitted(body_mac="other")), SUBMITTED)
-    assert (refused.value.status, refused.value.kind) == (422, "prompt_id_reused")
+    other = Submit(submitted(body_mac="other"))
+    given(prompt, SUBMITTED).when(other).refused(Refused, "already used")
 
 
 def test_an_unanswered_prompt_without_a_key_is_withdrawn_once():
-    withdrawn = PromptWithdrawn(prompt_id="p", reason="late")
-    assert decided(Withdraw("p", "late"), SUBMITTED) == [withdrawn]
-    assert decided(Withdraw("p", "late"), SUBMITTED, withdrawn) == []
-    assert decided(Withdraw("p", "late"), KEYED) == []
-    assert decided(Withdraw("p", "late")) == []
+    late = Withdraw("p", "late")
+    given(prompt, SUBMITTED).when(late).then(WITHDRAWN).when(late).then()
 
 
-def test_a_prompt_is_cancelled_once_and_only_if_it_exists():
-    cancelled = CancelRequested(prompt_id="p", by="ann")
-    assert decided(Cancel("p", "ann"), SUBMITTED) == [cancelled]
-    assert decided(Cancel("p", "ann"), SUBMITTED, cancelled) == []
-    assert decided(Cancel("p", "ann")) == []
-    assert decided(Cancel("p", "ann"), SUBMITTED, PromptWithdrawn(prompt_id="p", reason="")) == []
+def test_an_unanswered_prompt_with_a_key_is_kept():
+    given(prompt, KEYED).when(Withdraw("p", "late")).then()
+
+
+def test_a_prompt_is_cancelled_once():
+    cancel = Cancel("p", "ann")
+    given(prompt, SUBMITTED).when(cancel).then(CANCELLED).when(cancel).then()
+
+
+def test_a_withdrawn_prompt_is_not_cancelled_as_well():
+    given(prompt, SUBMITTED, WITHDRAWN).when(Cancel("p", "ann")).then()
 
 
 def test_a_prompt_is_taken_off_the_history_once():
-    removed = HistoryRemoved(prompt_id="p", by="ann")
-    assert decided(Remove("p", "ann"), SUBMITTED) == [removed]
-    assert decided(Remove("p", "ann"), SUBMITTED, removed) == []
-    assert decided(Remove("p", "ann")) == []
+    remove = Remove("p", "ann")
+    given(prompt, SUBMITTED).when(remove).then(REMOVED).when(remove).then()
+
+
+@pytest.mark.parametrize("command", [Withdraw("p", ""), Cancel("p", ""), Remove("p", "")])
+def test_nothing_happens_to_a_prompt_that_does_not_exist(command: object):
+    given(prompt).when(command).then()
 
 
 def test_events_of_others_change_nothing():
-    before = fold(prompt, prompt.initial(), [SUBMITTED])
-    assert prompt.evolve(before, queued()) == before  # type: ignore[arg-type]
-    assert isinstance(SUBMITTED, PromptSubmitted)
+    assert given(prompt, SUBMITTED, queued()).state == given(prompt, SUBMITTED).state
