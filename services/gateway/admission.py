@@ -23,14 +23,14 @@ from services.gateway.answers import Accepted, Answer, Declined
 from services.gateway.archive import Archive
 from services.gateway.auth import Principal
 from services.gateway.domain import prompt as prompts
-from services.gateway.domain.prompt import Prompt, Submit, Withdraw
+from services.gateway.domain.prompt import Prompt, Submit
 from services.gateway.domain.submission import Submission
 from services.gateway.errors import Busy
 from services.gateway.live import Live
 from services.gateway.settings import GatewaySettings
+from services.gateway.withdrawal import Withdrawals
 
 RETRY_AFTER_SECONDS = 2
-UNANSWERED = "no answer in time"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Admission:
     vault: Vault
     archive: Archive
     live: Live
+    withdrawals: Withdrawals
     settings: GatewaySettings
     now: Callable[[], datetime]
 
@@ -57,7 +58,7 @@ class Admission:
         keyed = bool(submission.prompt_id or idempotency_key)
         event = await self._event(who, submission, prompt_id, keyed=keyed)
         with metrics.ADMISSION.time():
-            answer = await self._append_and_wait(who, event)
+            answer = await self._answer(who, event)
         if answer is None:
             raise await self._give_up(who, event)
         return await self._body(who, answer)
@@ -93,6 +94,15 @@ class Admission:
                 limit=self.settings.queue_depth_max,
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
+
+    async def _answer(self, who: Principal, event: PromptSubmitted) -> Answer | None:
+        try:
+            return await self._append_and_wait(who, event)
+        except Unavailable:
+            # Whether it was written is not known, and the caller cannot find out either.
+            if not event.keyed:
+                await self.withdrawals.withdraw(who.tenant, event.prompt_id)
+            raise
 
     async def _append_and_wait(self, who: Principal, event: PromptSubmitted) -> Answer | None:
         key = (who.tenant, event.prompt_id)
@@ -138,14 +148,7 @@ class Admission:
                 "The prompt is still being checked; send it again to learn what became of it",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
-        metrics.WITHDRAWN.inc()
-        await transact(
-            self.journal,
-            prompts,
-            subject(who.tenant, PromptEvent.kind, event.prompt_id),
-            Withdraw(event.prompt_id, UNANSWERED),
-            Cause(correlation_id=event.prompt_id),
-        )
+        await self.withdrawals.withdraw(who.tenant, event.prompt_id)
         return Busy(
             "The prompt could not be checked in time; it is withdrawn and nothing is charged",
             retry_after_seconds=RETRY_AFTER_SECONDS,

@@ -80,7 +80,9 @@ class Gate:
             raise Forbidden("this server answers to localhost only", field="Host")
         if headers.get("sec-fetch-site") == "cross-site":
             raise Forbidden("requests from other sites are refused", field="Sec-Fetch-Site")
-        if origin and origin != "null" and _netloc(origin) != host.lower():
+        # Only the browser itself can say same-origin; `null` is what sandboxed pages send.
+        ours = headers.get("sec-fetch-site") == "same-origin" or _netloc(origin) == host.lower()
+        if origin and not ours:
             raise Forbidden("requests from other sites are refused", field="Origin")
 
 

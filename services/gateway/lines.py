@@ -21,12 +21,15 @@ class Line:
     pending: tuple[tuple[Story, Workflow], ...]
 
 
-async def line_of(vault: Vault, queue: Queue, owner: Owner) -> Line:
-    """Read the queue at one moment, then unseal what it shows."""
+async def line_of(
+    vault: Vault, queue: Queue, owner: Owner, *, pending_workflows: bool = True
+) -> Line:
+    """Read the queue at one moment, then unseal what is shown of it."""
     running, pending = queue.running(owner), queue.pending(owner)
-    sealed = [story.submitted.workflow for story in (*running, *pending)]
-    workflows = await opened(vault, owner[0], sealed)
-    pairs = list(zip((*running, *pending), workflows, strict=True))
+    shown = (*running, *pending) if pending_workflows else tuple(running)
+    workflows = await opened(vault, owner[0], [story.submitted.workflow for story in shown])
+    unopened = [Workflow()] * (len(running) + len(pending) - len(shown))
+    pairs = list(zip((*running, *pending), (*workflows, *unopened), strict=True))
     return Line(tuple(pairs[: len(running)]), tuple(pairs[len(running) :]))
 
 

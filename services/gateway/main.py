@@ -30,6 +30,7 @@ from services.gateway.routes.table import add_routes
 from services.gateway.routes.ws import SocketRoute
 from services.gateway.settings import GatewaySettings
 from services.gateway.telling import Telling
+from services.gateway.withdrawal import Withdrawals
 
 TITLE = "Hanzo Studio"
 
@@ -76,7 +77,9 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
         gate=Gate(settings.auth, settings.host, archive),
         hub=hub,
         live=live,
-        admission=Admission(journal, vault, archive, live, settings, resources.now),
+        admission=Admission(
+            journal, vault, archive, live, Withdrawals(journal), settings, resources.now
+        ),
         commands=Commands(journal, archive, live, settings),
         catalogues=catalogues,
         files=Files(resources.artifacts, vault, archive, catalogues, settings, resources.now),

@@ -41,9 +41,9 @@ class ReadingRoutes:
         live = self.gateway.live
         await live.caught_up(CATCH_UP_SECONDS)
         catalogue = await self.gateway.catalogues.of(who.owner)
-        line = await line_of(self.gateway.vault, live.queue, who.owner)
-        shape = hip_queue if speaks_hip35(request) else comfy_queue
-        return JSONResponse(shape(line, catalogue))
+        hip35 = speaks_hip35(request)
+        line = await line_of(self.gateway.vault, live.queue, who.owner, pending_workflows=not hip35)
+        return JSONResponse((hip_queue if hip35 else comfy_queue)(line, catalogue))
 
     async def get_history(self, request: Request) -> Response:
         """Return finished prompts, oldest first: `max_items`, `offset`, `prompt_id`."""

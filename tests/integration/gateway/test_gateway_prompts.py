@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus.memory import MemoryBus
+from libs.core.errors import Unavailable
 from libs.core.jsonvalue import Json
 from libs.events.prompt import CancelRequested, PromptSubmitted, PromptWithdrawn
 from tests.integration.gateway.house import (
@@ -164,6 +165,34 @@ async def test_an_unanswered_prompt_is_withdrawn_and_answers_503(engine: AsyncEn
         submitted, withdrawn = house.bus.journal_events()
         assert isinstance(submitted, PromptSubmitted)
         assert isinstance(withdrawn, PromptWithdrawn)
+
+
+async def test_a_prompt_of_unknown_fate_is_withdrawn_when_the_bus_is_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    journal = type(house.bus.journal)
+    append = journal.append
+    failures = iter([True, False, False])
+
+    async def cut_off(*arguments: Any) -> Any:
+        """Write at first, but never say so; then fail twice; then work again."""
+        match next(failures, None):
+            case True:
+                await append(*arguments)
+                raise Unavailable("the line was cut")
+            case False:
+                raise Unavailable("the line was cut")
+        return await append(*arguments)
+
+    monkeypatch.setattr(journal, "append", cut_off)
+    answer = await house.http.post("/prompt", json={"prompt": GRAPH})
+    assert answer.status_code == 503
+    assert answer.json()["error"]["extra_info"] == {}
+
+    async def withdrawn() -> bool:
+        return len(events(house.bus, PromptWithdrawn)) == 1
+
+    await eventually(withdrawn)
 
 
 async def test_an_unanswered_prompt_with_a_key_is_kept_and_met_again(engine: AsyncEngine):

@@ -120,6 +120,7 @@ async def test_a_local_house_checks_a_key_that_is_shown(house: House, engine: As
         {"Sec-Fetch-Site": "cross-site"},
         {"Origin": "https://evil.example"},
         {"Origin": "http://["},
+        {"Origin": "null"},
     ],
 )
 async def test_pages_of_other_sites_cannot_use_a_local_house(house: House, headers: dict[str, str]):
