@@ -65,6 +65,7 @@ class Agent:
     warm: tuple[str, ...] = ()
     job: Job | None = None
     draining: bool = False
+    introduced: asyncio.Event = field(default_factory=asyncio.Event)
     _done: tuple[str, int] = ("", 0)
     _presence: Folds[Presence] = field(default_factory=Folds)
     _executions: Folds[Execution] = field(default_factory=Folds)
@@ -117,6 +118,7 @@ class Agent:
                     weights=_listed(self.inventory),
                 )
             )
+            self.introduced.set()
             await asyncio.sleep(self.settings.scan_seconds)
             self.inventory = await asyncio.to_thread(self.folder.scan)
 
@@ -170,6 +172,8 @@ class Agent:
     # Work.
 
     async def _work(self) -> None:
+        # Who has not looked at its disk yet would be leased what it cannot execute.
+        await self.introduced.wait()
         while not self.draining:
             await self.engine.ready()
             asked_at = time.monotonic()

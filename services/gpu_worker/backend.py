@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -35,10 +36,12 @@ class Backend:
     @cached_property
     def loader(self) -> TorchLoader:
         """The process-wide source of models."""
+        from libs.diffusion.determinism import pin
         from libs.diffusion.placement import Placement
         from libs.diffusion.residency import ModelCache
         from libs.diffusion.torch_loader import TorchLoader
 
+        pin(self.torch.get_num_threads())
         placement = Placement.cuda() if self.on_cuda else Placement.cpu()
         models_mib = self.models_mib or int(self.memory_mib * MODELS_SHARE)
         return TorchLoader(placement, ModelCache(models_mib * MIB))
@@ -86,20 +89,16 @@ class Backend:
         if self.on_cuda:
             self.torch.cuda.reset_peak_memory_stats()
 
-    def facts(self) -> JsonObject:
-        """Return what is known of a job that finished: its peak and what its bytes rest on."""
-        placement = self.loader.placement
-        fingerprint = {
-            **self.software,
-            "device": self.name,
-            "threads": str(self.torch.get_num_threads()),
-            "unet": str(placement.unet),
-            "vae": str(placement.vae),
-            "text": str(placement.text),
-            "compatibility": str(self.loader.compatibility),
-        }
+    def facts(self, weights: Mapping[str, str]) -> JsonObject:
+        """Return what is known of a job that finished: its peak and what its bytes rest on.
+
+        `weights` maps the files that it used to their sha256.
+        """
+        from libs.diffusion.determinism import fingerprint
+
+        facts = fingerprint(weights, self.loader.placement, self.loader.compatibility)
         peak = self.torch.cuda.max_memory_allocated() // MIB if self.on_cuda else 0
-        return {"peak_vram_mib": peak, "fingerprint": cast("Json", fingerprint)}
+        return {"peak_vram_mib": peak, "fingerprint": cast("Json", facts)}
 
 
 def open_backend() -> Backend:

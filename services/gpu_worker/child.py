@@ -26,6 +26,13 @@ PAUSE_SECONDS_FIRST: Final = 0.2
 PAUSE_SECONDS_MAX: Final = 30.0
 STEADY_SECONDS: Final = 60.0
 DIED: Final = "died"
+# What `libs.diffusion.determinism` pins; said again here, where torch must not be imported.
+PINNED: Final[Mapping[str, str]] = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "AVX2",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
 
 
 def engine_command(fd: int) -> tuple[str, ...]:
@@ -41,7 +48,7 @@ def engine_environment(settings: WorkerSettings) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH")))),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        **PINNED,
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "STUDIO_ENGINE_DEVICE": settings.device,

@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 from libs.core.errors import NotFound, Refused, StudioError
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.check import check
-from libs.graph.needs import inputs_named
+from libs.graph.needs import inputs_named, needs
 from libs.graph.parse import parse
 from libs.graph.plan import Plan, plan
 from libs.graph.refusal import GraphRefused
@@ -33,6 +33,7 @@ from libs.nodes.registry import load, schemas
 from services.gpu_worker.backend import Backend, open_backend
 from services.gpu_worker.calls import Calls
 from services.gpu_worker.context import EngineContext, Job
+from services.gpu_worker.digests import Digests, File
 from services.gpu_worker.executor import Executor, NodeFailed, ResultMemory
 from services.gpu_worker.frames import Frame, Link
 
@@ -46,6 +47,7 @@ class Engine:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.calls = Calls(link)
+        self.digests = Digests()
         self._jobs: queue.Queue[Frame] = queue.Queue()
         self._stopped: set[tuple[str, int]] = set()
 
@@ -91,13 +93,15 @@ class _Execution:
         self.executed: list[str] = []
         self.cached_ids: tuple[str, ...] = ()
         self.types: dict[str, str] = {}
+        self.weights: dict[str, File] = {}
 
     def outcome(self) -> tuple[str, JsonObject]:
         """Execute, and return how it ended."""
         began = time.monotonic()
         try:
             self._execute()
-            kind, facts = "finished", self.backend.facts()
+            digests = self.engine.digests.of(self.weights)
+            kind, facts = "finished", self.backend.facts(digests)
         except Interrupted as stopped:
             kind, facts = "interrupted", _place(stopped.facts)
         except NodeFailed as failed:
@@ -160,6 +164,11 @@ class _Execution:
         checked = check(parse(job.document), catalogue, job.outputs)
         if set(checked.outputs) != set(job.outputs):
             raise Refused("some outputs cannot be executed here", outputs=list(job.outputs))
+        self.weights = {
+            need.path: job.weights[need.folder][need.name]
+            for need in needs(checked.graph, catalogue, checked.outputs)
+        }
+        self.engine.digests.begin(self.weights)
         contents = {
             (folder, name): content
             for folder, files in job.weights.items()

@@ -32,6 +32,7 @@ class FakeEngine:
         self.replies: queue.Queue[Frame] = queue.Queue()
         self.stopped = threading.Event()
         self.calls = 0
+        self.weights: Facts = {}
 
     def hear(self) -> None:
         """Sort what the agent says."""
@@ -53,6 +54,7 @@ class FakeEngine:
             job: Any = self.jobs.get()
             mark = {key: job.facts[key] for key in ("prompt_id", "attempt")}
             self.link.send("started", {**mark, "cached": []})
+            self.weights = job.facts["weights"]
             self.link.send(*self.outcome(job.facts["document"]["do"], mark))
 
     def outcome(self, words: list[list[Any]], mark: Facts) -> tuple[str, Facts]:
@@ -115,6 +117,10 @@ class FakeEngine:
         """Die at the first attempt."""
         if node["attempt"] == 1:
             self.crash(node)
+
+    def has(self, node: Facts, folder: str, name: str) -> Ending:
+        """Fail unless the file is at hand."""
+        return None if name in self.weights.get(folder, {}) else self.fail(node, "missing")
 
     def fail(self, node: Facts, message: str) -> Ending:
         """Raise in a node."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -234,6 +235,27 @@ async def test_a_new_model_file_appears_by_itself(tmp_path):
         assert (await workshop.house.ended("p1", 10)).outcome == "succeeded"
     lists = workshop.house.bus.journal_events("evt.v1._sys.worker.gpu0-a")
     assert len([event for event in lists if isinstance(event, WeightsListed)]) == 2
+
+
+async def test_a_worker_that_has_not_looked_at_its_disk_asks_for_nothing(tmp_path, monkeypatch):
+    async with working(tmp_path) as (workshop, agent):
+        scan = agent.folder.scan
+        looked = asyncio.Event()
+
+        def slow():
+            found = scan()
+            looked.set()
+            time.sleep(0.3)
+            return found
+
+        monkeypatch.setattr(agent.folder, "scan", slow)
+        path = tmp_path / "vae" / "there.pt"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+        os.utime(path, (1, 1))
+        await workshop.submit("p1", do(("has", "vae", "there.pt")))
+        assert (await workshop.house.ended("p1", 10)).outcome == "succeeded"
+        assert looked.is_set()
 
 
 async def test_an_outage_of_the_bus_delays_a_run_and_loses_nothing(tmp_path, monkeypatch):

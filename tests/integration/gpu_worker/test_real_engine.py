@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -18,11 +19,15 @@ from libs.core.jsonvalue import JsonObject
 from libs.events.execution import ExecutionFailed, ExecutionFinished, NodeFinished
 from libs.weights.folder import builtin_files
 from services.gpu_worker.agent import Agent
+from services.gpu_worker.child import engine_environment
 from services.gpu_worker.files import Stored
+from services.gpu_worker.settings import WorkerSettings
 from tests.integration.gpu_worker.workshop import USER, Workshop
 from tests.integration.scheduler.house import TENANT, until
 
 pytest.importorskip("torch")
+# Importing torch and diffusers takes a busy machine a minute, and each test does it anew.
+pytestmark = pytest.mark.timeout(450)
 DEMO = Path(weights.__file__).with_name("demo")
 
 
@@ -56,7 +61,7 @@ async def test_pictures_come_out_with_their_workflow_inside_and_every_prompt_has
         await workshop.submit("p1", red(), "9")
         await workshop.submit("p2", red(), "9")
         for prompt_id in ("p1", "p2"):
-            end = await workshop.house.ended(prompt_id, 60)
+            end = await workshop.house.ended(prompt_id, 200)
             assert (end.outcome, end.attempt) == ("succeeded", 1)
     (first,), (second,) = shown(workshop, "p1"), shown(workshop, "p2")
     names = [output.filename for output in (*first.outputs, *second.outputs)]
@@ -87,10 +92,10 @@ async def test_an_uploaded_picture_is_opened_and_a_missing_one_is_named(tmp_path
         stored = Stored("inputs/t/u1/abc", kid, "digest")
         workshop.shelf.kept[TENANT, USER, "input", "sub/cat.png"] = stored
         await workshop.submit("p1", graph, "9")
-        assert (await workshop.house.ended("p1", 60)).outcome == "succeeded"
+        assert (await workshop.house.ended("p1", 200)).outcome == "succeeded"
         workshop.shelf.kept.clear()
         await workshop.submit("p2", graph, "9")
-        assert (await workshop.house.ended("p2", 60)).outcome == "failed"
+        assert (await workshop.house.ended("p2", 200)).outcome == "failed"
     (event,) = shown(workshop, "p1")
     picture = Image.open(io.BytesIO(await workshop.artifacts.get(event.outputs[0].artifact)))
     assert picture.getpixel((0, 0)) == (1, 2, 3)
@@ -104,12 +109,27 @@ async def test_kill_9_of_the_engine_in_the_middle_of_a_sampling_step(tmp_path):
     graph["sampler"]["inputs"]["steps"] = 200
     async with working(tmp_path) as (workshop, agent):
         first = (await agent.engine.ready())["pid"]
-        await workshop.submit("p1", graph, "picture")
-        await until(lambda: "ExecutionStarted" in workshop.kinds("p1"), 60)
+        needs = (
+            "checkpoints/hanzo-demo-64.safetensors",
+            "upscale/realesr-animevideov3-x4.safetensors",
+        )
+        await workshop.submit("p1", graph, "picture", needs=needs)
+        await until(lambda: "ExecutionStarted" in workshop.kinds("p1"), 200)
         assert isinstance(first, int)
         os.kill(first, signal.SIGKILL)
-        end = await workshop.house.ended("p1", 110)
+        end = await workshop.house.ended("p1", 200)
         assert (await agent.engine.ready())["pid"] != first
     assert (end.outcome, end.attempt) == ("succeeded", 2)
+    finished = workshop.news("p1")[-1]
+    assert isinstance(finished, ExecutionFinished)
+    file = DEMO / "hanzo-demo-64.safetensors"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert finished.fingerprint[f"weights/checkpoints/{file.name}"] == digest
     failed = next(event for event in workshop.news("p1") if isinstance(event, ExecutionFailed))
     assert (failed.attempt, failed.exception_type) == (1, "EngineCrashed")
+
+
+def test_the_engine_is_started_with_all_that_has_to_be_pinned():
+    from libs.diffusion.determinism import pinned_environment
+
+    assert pinned_environment(3).items() <= engine_environment(WorkerSettings(threads=3)).items()

@@ -1,0 +1,36 @@
+"""The sha256 of weights files, taken beside the work and remembered while a file stays the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+# Path and content: size and time of change.
+File: TypeAlias = tuple[str, str]
+
+
+class Digests:
+    """One thread that reads files; torch reads the same ones, so they come out of memory."""
+
+    def __init__(self) -> None:
+        self._reader = ThreadPoolExecutor(1, "digests")
+        self._known: dict[File, Future[str]] = {}
+
+    def begin(self, files: Mapping[str, File]) -> None:
+        """Begin to read files, by the names that they will be asked for under."""
+        for file in files.values():
+            if file not in self._known:
+                self._known[file] = self._reader.submit(_sha256, Path(file[0]))
+
+    def of(self, files: Mapping[str, File]) -> dict[str, str]:
+        """Return the digests, waiting for those that are still being read."""
+        self.begin(files)
+        return {name: self._known[file].result() for name, file in files.items()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

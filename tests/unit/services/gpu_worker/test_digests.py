@@ -1,0 +1,26 @@
+"""A weights file is read once for its digest, and again when it was replaced."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from services.gpu_worker.digests import Digests
+
+
+def test_a_file_is_read_once_as_long_as_it_stays_the_same(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"one")
+    digests = Digests()
+    first = digests.of({"vae/x": (str(path), "3-1")})
+    assert first == {"vae/x": hashlib.sha256(b"one").hexdigest()}
+    path.write_bytes(b"two")
+    assert digests.of({"vae/x": (str(path), "3-1")}) == first
+    replaced = digests.of({"vae/x": (str(path), "3-2")})
+    assert replaced == {"vae/x": hashlib.sha256(b"two").hexdigest()}
+
+
+def test_a_file_that_went_away_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Digests().of({"vae/x": (str(tmp_path / "gone"), "1-1")})
