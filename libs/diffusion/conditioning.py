@@ -24,6 +24,11 @@ class Area:
         """In cells."""
         return self.height * self.width
 
+    @property
+    def is_empty(self) -> bool:
+        """Say whether no cell lies in it, as in one cut to a latent that it lies beside."""
+        return self.height <= 0 or self.width <= 0
+
     def encloses(self, other: Area) -> bool:
         """Say whether `other` lies in this rectangle."""
         return (

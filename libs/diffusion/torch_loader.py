@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -136,9 +136,4 @@ class Preview:
     @cached_property
     def projection(self) -> Tensor:
         """The linear map from latents to RGB."""
-        return _projection(self.vae, self.latent_scale)
-
-
-@lru_cache(maxsize=16)
-def _projection(decoder: Vae, latent_scale: float) -> Tensor:
-    return previews.fit_projection(decoder.network.get(), latent_scale)
+        return previews.fit_projection(self.vae.network.get(), self.latent_scale)

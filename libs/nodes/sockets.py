@@ -22,7 +22,11 @@ SamplerName = Literal[
     "euler_ancestral",
     "heun",
     "dpm_2",
+    "dpm_2_ancestral",
+    "lms",
+    "dpmpp_2s_ancestral",
     "dpmpp_2m",
+    "ddpm",
     "lcm",
     "ddim",
 ]
@@ -34,6 +38,8 @@ SchedulerName = Literal[
     "ddim_uniform",
     "beta",
     "normal",
+    "linear_quadratic",
+    "kl_optimal",
 ]
 LatentScaling = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
 ImageScaling = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]

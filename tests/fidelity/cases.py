@@ -16,8 +16,8 @@ CHECKPOINT = "sd15small.safetensors"
 PICTURE = "fidelity_input.png"
 SAMPLERS = ("euler", "euler_ancestral", "dpmpp_2m", "ddim", "lcm")
 SCHEDULERS = ("normal", "karras", "simple", "sgm_uniform", "beta")
-MORE_SAMPLERS = ("heun", "dpm_2")
-MORE_SCHEDULERS = ("exponential", "ddim_uniform")
+MORE_SAMPLERS = ("heun", "dpm_2", "dpm_2_ancestral", "lms", "dpmpp_2s_ancestral", "ddpm")
+MORE_SCHEDULERS = ("exponential", "ddim_uniform", "linear_quadratic", "kl_optimal")
 LONG = (
     "a highly detailed painting of a castle on a hill above a river at dawn, mist over the water, "
     "two horses in the foreground, soft golden light, dramatic clouds, intricate brush strokes, "

@@ -74,6 +74,8 @@ class Guided:
         counts = [torch.full_like(x, NOTHING) for _ in sides]
         for area, jobs in self._jobs(sigma, sides).items():
             rectangle = clipped(area, x)
+            if rectangle.is_empty:
+                continue
             place = (
                 ...,
                 slice(rectangle.y, rectangle.y + rectangle.height),

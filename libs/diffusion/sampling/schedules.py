@@ -20,6 +20,7 @@ Schedule = Callable[[Parameterisation, int], Tensor]
 
 KARRAS_RHO = 7.0
 BETA_SHAPE = 0.6
+LINEAR_PART = 0.025
 ZERO = 1e-5
 
 
@@ -76,6 +77,28 @@ def exponential(levels: Parameterisation, steps: int) -> Tensor:
     return _then_zero(torch.linspace(high, low, steps).exp())
 
 
+def linear_quadratic(levels: Parameterisation, steps: int) -> Tensor:
+    """Return levels that fall slowly on a line, then fast on a parabola (Genmo's Mochi)."""
+    if steps == 1:
+        return _then_zero(levels.sigmas[-1:])
+    straight, bent = steps // 2, steps - steps // 2
+    excess = straight - LINEAR_PART * steps
+    curve = excess / (straight * bent**2)
+    slope = LINEAR_PART / straight - 2 * excess / bent**2
+    gone = [step * LINEAR_PART / straight for step in range(straight)]
+    gone += [
+        curve * step**2 + slope * step + curve * straight**2 for step in range(straight, steps)
+    ]
+    return torch.tensor([1.0 - part for part in [*gone, 1.0]]) * levels.sigma_max
+
+
+def kl_optimal(levels: Parameterisation, steps: int) -> Tensor:
+    """Return levels evenly spaced in their arc tangent (Sabour et al. 2024)."""
+    shares = torch.arange(steps, dtype=torch.float32) / max(steps - 1, 1)
+    low, high = math.atan(float(levels.sigma_min)), math.atan(float(levels.sigma_max))
+    return _then_zero((shares * low + (1 - shares) * high).tan())
+
+
 SCHEDULES: Mapping[str, Schedule] = {
     "simple": simple,
     "sgm_uniform": sgm_uniform,
@@ -84,6 +107,8 @@ SCHEDULES: Mapping[str, Schedule] = {
     "ddim_uniform": ddim_uniform,
     "beta": beta,
     "normal": normal,
+    "linear_quadratic": linear_quadratic,
+    "kl_optimal": kl_optimal,
 }
 
 

@@ -2,6 +2,7 @@ r"""Weights inside a text: `(a:1.2)` sets one, `(a)` adds a tenth, `\(` is a par
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from libs.core.errors import Refused
@@ -31,43 +32,46 @@ def _split(text: str, weight: float, depth: int) -> list[Segment]:
     if depth > DEPTH_MAX:
         raise Refused("parentheses are nested too deeply", field="text", maximum=DEPTH_MAX)
     found: list[Segment] = []
-    for piece, grouped in _outermost_groups(text):
-        if not piece:
-            continue
-        if grouped:
-            inner, inner_weight = _group_weight(piece, weight)
+    for piece in _outermost(text):
+        if piece.startswith("(") and piece.endswith(")"):
+            inner, inner_weight = _group_weight(piece[1:-1], weight)
             found += _split(inner, inner_weight, depth + 1)
         else:
             found.append(Segment(piece, weight))
     return found
 
 
-def _outermost_groups(text: str) -> list[tuple[str, bool]]:
-    """Return the pieces in order, each with whether it stood in parentheses."""
-    pieces: list[tuple[str, bool]] = []
+def _outermost(text: str) -> list[str]:
+    """Cut a text before and after each outermost group; what is never closed is a word."""
+    pieces: list[str] = []
     depth = begin = 0
     for at, character in enumerate(text):
         if character == "(":
             if depth == 0:
-                pieces.append((text[begin:at], False))
-                begin = at + 1
+                pieces.append(text[begin:at])
+                begin = at
             depth += 1
         elif character == ")":
             depth -= 1
             if depth == 0:
-                pieces.append((text[begin:at], True))
+                pieces.append(text[begin : at + 1])
                 begin = at + 1
-    return [*pieces, (text[begin:], False)]
+    return [piece for piece in (*pieces, text[begin:]) if piece]
 
 
 def _group_weight(group: str, weight: float) -> tuple[str, float]:
     inner, colon, number = group.rpartition(":")
-    if colon and inner:
-        try:
-            return inner, float(number)
-        except ValueError:  # A colon in plain words sets no weight.
-            return group, weight * EMPHASIS
-    return group, weight * EMPHASIS
+    given = _finite(number) if colon and inner else None
+    # A colon in plain words sets no weight.
+    return (group, weight * EMPHASIS) if given is None else (inner, given)
+
+
+def _finite(number: str) -> float | None:
+    try:
+        value = float(number)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _literal(text: str) -> str:

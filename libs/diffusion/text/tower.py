@@ -55,19 +55,20 @@ def encode(network: TowerNetwork, kind: TowerKind, text: str, layer: int | None)
     batch = [*pieces, empty_chunk(kind.pad)] if weighted else pieces
     ids = torch.tensor([[token.id for token in piece] for piece in batch])
     output = network.text(ids.to(network.device), output_hidden_states=True)
-    context = _context(network, kind, output.hidden_states, layer)
+    states = output.hidden_states
+    wanted = kind.layer if layer is None else layer
+    if -wanted < len(states):
+        context = _context(network, kind, states[wanted])
+    else:
+        # Asked to stop before its first layer, a tower does not stop early at all.
+        context = output.last_hidden_state
     if weighted:
         context = _weigh(context[:-1], context[-1:], pieces)
     pooled = _pooled(network, output.last_hidden_state[:1], pieces[0])
     return Encoded(context.float().reshape(1, -1, context.shape[-1]).cpu(), pooled)
 
 
-def _context(
-    network: TowerNetwork, kind: TowerKind, states: Sequence[Tensor], layer: int | None
-) -> Tensor:
-    wanted = kind.layer if layer is None else layer
-    # A request beyond the first layer is answered with the first.
-    state = states[max(wanted, 1 - len(states))]
+def _context(network: TowerNetwork, kind: TowerKind, state: Tensor) -> Tensor:
     if not kind.final_norm:
         return state
     normed: Tensor = network.text.final_layer_norm(state)

@@ -89,6 +89,19 @@ def test_each_input_of_the_sampler_changes_the_latent(parts):
         assert not torch.allclose(plain, sample(parts, **changed)), changed
 
 
+def test_a_text_bound_to_a_place_outside_the_picture_does_not_count(parts):
+    text = parts[1].encode("a fox")
+    outside = text.within(width=64, height=64, x=512, y=0, strength=1.0)
+    placed = [
+        parts[0].sample(
+            Latents(torch.zeros(1, 4, 8, 8)), positive=positive, negative=parts[1].encode(""),
+            seed=1, steps=2, cfg=5.0, sampler="euler", scheduler="normal", on_step=tiny.no_step,
+        ).samples
+        for positive in (text, text.combined(outside))
+    ]  # fmt: skip
+    assert torch.allclose(placed[0], placed[1], atol=1e-4)
+
+
 def test_no_denoise_leaves_the_latent_as_it_is(parts):
     latent = Latents(torch.randn(1, 4, 8, 8))
     assert sample(parts, latent, denoise=0.0) is latent.samples
