@@ -110,7 +110,12 @@ async def open_house_on(
     ]
     server = uvicorn.Server(
         uvicorn.Config(
-            build_app(gateway), port=0, log_level="error", ws_ping_interval=None, lifespan="off"
+            build_app(gateway),
+            port=0,
+            log_level="error",
+            ws_ping_interval=None,
+            lifespan="off",
+            timeout_keep_alive=75,
         )
     )
     serving = asyncio.create_task(server.serve())
