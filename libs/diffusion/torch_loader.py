@@ -115,8 +115,10 @@ class TorchLoader:
     def _vae_of(self, file: WeightsFile, prefix: str) -> Resident[AutoencoderKL]:
         def load() -> AutoencoderKL:
             tensors = file.read_under(prefix, self.placement.vae)
-            if "decoder.conv_in.weight" not in tensors:
-                raise Refused("the file holds no VAE", file=file.path.name)
+            if vae.MARK not in tensors:
+                raise Refused(
+                    "the file holds no VAE in the layout of single files", file=file.path.name
+                )
             return vae.build_vae(tensors)
 
         return self._resident(file, "vae", load)

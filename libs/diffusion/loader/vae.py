@@ -13,6 +13,8 @@ from libs.diffusion.loader.build import build
 from libs.diffusion.loader.unet import norm_groups
 
 PREFIX = "first_stage_model."
+# Every VAE of this layout has it, and none of any other.
+MARK = "encoder.down.0.block.0.conv2.weight"
 
 Shapes = Mapping[str, tuple[int, ...]]
 

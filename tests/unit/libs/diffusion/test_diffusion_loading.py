@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
 
 from libs.core.errors import Refused
 from libs.diffusion.loader.detect import SD1, SDXL, SDXL_REFINER, detect
 from libs.diffusion.loader.file import WeightsFile
+from libs.diffusion.loader.text import from_open_clip
 from libs.diffusion.loader.unet import UnetShape, norm_groups
 from libs.diffusion.loader.vae import vae_config
 from tests.unit.libs.diffusion import tiny
@@ -92,6 +94,38 @@ def test_a_vae_loads_from_a_file_of_its_own_and_from_a_checkpoint(tmp_path):
         assert tiny.loader().vae(path).network.get().config["latent_channels"] == 4
 
 
+def test_a_vae_in_another_layout_is_refused(tmp_path):
+    tensors = {"decoder.conv_in.weight": torch.zeros(1), "decoder.up_blocks.0.x": torch.zeros(1)}
+    with pytest.raises(Refused, match="no VAE"):
+        tiny.loader().vae(tiny.written(tmp_path / "vae.safetensors", tensors)).network.get()
+
+
+def test_open_clips_names_become_those_that_diffusers_gives_them():
+    tensors, prefix = tiny.sdxl(), "conditioner.embedders.1.model."
+    theirs = convert_open_clip_checkpoint(tiny.text_encoder(128, 4), tensors, prefix)
+    bare = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    projection = bare.pop("text_projection")
+    ours = from_open_clip(bare)
+    assert torch.equal(theirs.pop("text_projection.weight"), projection.T)
+    for name, tensor in theirs.items():
+        assert torch.equal(ours[name.removeprefix("text_model.")], tensor), name
+    assert len(theirs) == len(ours) - len({"logit_scale"})
+
+
+def test_what_files_carry_besides_the_networks_is_ignored(tmp_path):
+    extras = {
+        "alphas_cumprod": torch.zeros(1000),
+        "model_ema.decay": torch.zeros(1),
+        "first_stage_model.loss.logvar": torch.zeros(1),
+        "denoiser.sigmas": torch.zeros(1000),
+        "cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)[None],
+    }
+    path = tiny.written(tmp_path / "tiny.safetensors", tiny.sd1() | extras)
+    model, clip, vae = tiny.loader().checkpoint(path)
+    for network in (model.unet, clip.towers[0].network, vae.network):
+        assert not any(tensor.is_meta for tensor in network.get().state_dict().values())
+
+
 def test_other_files_are_refused_with_the_reason(tmp_path):
     flux = {"double_blocks.0.img_attn.qkv.weight": torch.zeros(4, 4)}
     no_vae = {n: t for n, t in tiny.sd1().items() if not n.startswith("first_stage")}
@@ -141,7 +175,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from libs.diffusion.loader.file import WeightsFile
-def mib() -> Any:
+def mib():
     return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize() // 2**20
 before = mib()
 tensors = WeightsFile.open(Path(sys.argv[1])).read_under('', torch.float32)
