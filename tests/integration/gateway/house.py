@@ -64,7 +64,9 @@ class House(Others):
     async def socket(self, client_id: str, **more: str) -> AsyncIterator[Client]:
         """Open a WebSocket."""
         query = httpx.QueryParams({"clientId": client_id, **more})
-        async with websockets.connect(f"{self.url.replace('http', 'ws')}/ws?{query}") as socket:
+        # A client that stops reading would otherwise also stop hearing that the socket closes.
+        address = f"{self.url.replace('http', 'ws')}/ws?{query}"
+        async with websockets.connect(address, max_queue=None) as socket:
             yield Client(socket)
 
 
