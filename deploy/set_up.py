@@ -50,8 +50,9 @@ def with_uv(python: Path, wanted: str) -> bool:
     links = find_links(python)
     if links and "UV_FIND_LINKS" not in environment:
         environment["UV_FIND_LINKS"] = links
-    command = [str(python), "-m", "uv", "pip", "install", "-q", "--python", str(python)]
-    return not subprocess.run([*command, "-e", wanted], env=environment, check=False).returncode
+    command = [str(python), "-m", "uv", "pip", "install", "-q", "--compile-bytecode"]
+    command += ["--python", str(python), "-e", wanted]
+    return not subprocess.run(command, env=environment, check=False).returncode
 
 
 def with_pip(python: Path, wanted: str) -> bool:

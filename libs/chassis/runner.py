@@ -101,6 +101,7 @@ async def _serve(app: object, host: str, port: int) -> None:
         ws_ping_timeout=WEBSOCKET_PING_SECONDS,
         ws_max_size=1 << 20,
         timeout_graceful_shutdown=3,
+        timeout_keep_alive=75,
         server_header=False,
     )
     server = _QuietServer(config)
