@@ -48,6 +48,8 @@ def engine_environment(settings: WorkerSettings) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH")))),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
+        # Threads that spin while they wait steal the very core that the others need.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **PINNED,
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",

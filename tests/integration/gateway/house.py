@@ -110,16 +110,7 @@ async def open_house_on(
             live.tick,
         )
     ]
-    server = uvicorn.Server(
-        uvicorn.Config(
-            build_app(gateway),
-            port=0,
-            log_level="error",
-            ws_ping_interval=None,
-            lifespan="off",
-            timeout_keep_alive=75,
-        )
-    )
+    server = _server_of(gateway)
     serving = asyncio.create_task(server.serve())
 
     async def started() -> bool:
@@ -154,6 +145,18 @@ async def open_house_on(
             for task in house.tasks:
                 task.cancel()
             await asyncio.gather(*house.tasks, return_exceptions=True)
+
+
+def _server_of(gateway: Gateway) -> uvicorn.Server:
+    config = uvicorn.Config(
+        build_app(gateway),
+        port=0,
+        log_level="error",
+        ws_ping_interval=None,
+        lifespan="off",
+        timeout_keep_alive=75,
+    )
+    return uvicorn.Server(config)
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ class Place:
         )
 
     async def submit(self, text: str) -> None:
-        graph = {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": text}}}
+        graph: Any = {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": text}}}
         workflow = await self.vault.seal("acme", "ada", {"prompt": graph})
         await append(
             self.bus,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from libs.core.errors import Misconfigured
@@ -52,7 +54,7 @@ def test_harmless_words_pass(text):
 
 
 def test_words_that_only_say_what_is_not_wanted_are_not_asked_for():
-    graph = {
+    graph: Any = {
         "p": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", "clip": ["c", 1]}},
         "n": {"class_type": "CLIPTextEncode", "inputs": {"text": "porn", "clip": ["c", 1]}},
         "s": {"class_type": "KSampler", "inputs": {"positive": ["p", 0], "negative": ["n", 0]}},
@@ -63,7 +65,7 @@ def test_words_that_only_say_what_is_not_wanted_are_not_asked_for():
 
 
 def test_texts_are_found_in_the_other_dialect_and_in_nested_values():
-    graph = {
+    graph: Any = {
         "version": 1,
         "nodes": {"1": {"type": "X", "inputs": {"a": {"__value__": ["deep", ["deeper"]]}}}},
     }
