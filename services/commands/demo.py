@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -31,8 +32,10 @@ def demo(
 
     Example: studio demo "a fox in the snow" -o fox.png
     """
+    # The story is told at the end; on the way only what goes wrong is worth a line.
+    os.environ.setdefault("STUDIO_LOG_LEVEL", "warning")
     settings = Settings()
-    set_up_logs("demo", "warning", as_json=settings.log_json)
+    set_up_logs("demo", settings.log_level, as_json=settings.log_json)
     asyncio.run(_demo(settings, text, output, seed))
 
 
