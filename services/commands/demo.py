@@ -13,8 +13,8 @@ import typer
 from libs.settings import Settings
 from libs.telemetry.logs import set_up_logs
 from services.commands.client import StudioClient
-from services.commands.console import err, out, plain_errors
-from services.commands.generate import make, tell
+from services.commands.console import err, out, plain_errors, print_json
+from services.commands.generate import make, tell, told
 from services.commands.story import print_story
 
 
@@ -27,6 +27,7 @@ def demo(
         "demo.png"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same picture.")] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Start the house, make one picture, tell its story, and stop the house again.
 
@@ -36,10 +37,10 @@ def demo(
     os.environ.setdefault("STUDIO_LOG_LEVEL", "warning")
     settings = Settings()
     set_up_logs("demo", settings.log_level, as_json=settings.log_json)
-    asyncio.run(_demo(settings, text, output, seed))
+    asyncio.run(_demo(settings, text, output, seed, as_json=as_json))
 
 
-async def _demo(settings: Settings, text: str, output: Path, seed: int) -> None:
+async def _demo(settings: Settings, text: str, output: Path, seed: int, *, as_json: bool) -> None:
     from services.commands.living import live
 
     began = time.monotonic()
@@ -48,7 +49,10 @@ async def _demo(settings: Settings, text: str, output: Path, seed: int) -> None:
         err.print(f"ready after {time.monotonic() - began:.1f} s", style="dim")
         client = StudioClient(living.url)
         made = await asyncio.to_thread(make, client, text, output, seed=seed)
-        out.print(f'"{text}"', markup=False)
-        tell(made)
-        await print_story(Settings(), made.prompt_id, as_json=False)
+        if as_json:
+            print_json(told(made))
+        else:
+            out.print(f'"{text}"', markup=False)
+            tell(made)
+            await print_story(Settings(), made.prompt_id, as_json=False)
     err.print(f"nothing is left running ({time.monotonic() - began:.1f} s in all)", style="dim")

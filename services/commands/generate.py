@@ -54,16 +54,19 @@ def generate(
     client = StudioClient(running_url(Settings()), token)
     made = make(client, text, output, negative=negative, seed=seed, model=model)
     if as_json:
-        print_json(
-            {
-                "prompt_id": made.prompt_id,
-                "file": str(made.path),
-                "seed": made.seed,
-                "usage": made.usage,
-            }
-        )
+        print_json(told(made))
         return
     tell(made)
+
+
+def told(made: Made) -> dict[str, Any]:
+    """Return for a program what `tell` says to a person."""
+    return {
+        "prompt_id": made.prompt_id,
+        "file": str(made.path),
+        "seed": made.seed,
+        "usage": made.usage,
+    }
 
 
 def tell(made: Made) -> None:

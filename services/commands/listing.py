@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from libs.nodes.registry import schemas
 from libs.settings import Settings
-from services.commands.client import StudioClient
+from services.commands.client import DEMO_FOLDER, StudioClient
 from services.commands.console import out, plain_errors, print_json
 from services.commands.finding import running_url
 
@@ -69,3 +70,13 @@ def models(as_json: AsJson = False) -> None:
     for folder, names in folders.items():
         for name in names:
             out.print(f"{folder}/{name}", markup=False)
+    if (DEMO_FOLDER / "card.json").exists():
+        _tell_what_the_demo_knows()
+
+
+def _tell_what_the_demo_knows() -> None:
+    card = json.loads((DEMO_FOLDER / "card.json").read_text(encoding="utf-8"))
+    out.print(f"\n{card['name']} is small and knows only:", markup=False)
+    for kind in ("shapes", "colours", "objects", "scenes"):
+        out.print(f"  {kind}: {', '.join(card['knows'][kind])}", markup=False)
+    out.print(f'  for example "{card["knows"]["sentences"][0]}"', markup=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.e2e.houses import House
+from tests.e2e.houses import ROOT, House, environment
 
 
 def test_generate_writes_the_picture_and_says_what_it_cost(shared_house: House, tmp_path: Path):
@@ -58,6 +60,39 @@ def test_nodes_and_models_are_listed(shared_house: House):
     assert "KSampler" in {node["type"] for node in nodes}
     models = json.loads(shared_house.studio("models", "--json").stdout)
     assert "hanzo-demo-64.safetensors" in models["checkpoints"]
+
+
+def test_a_person_is_told_what_the_demo_model_knows(shared_house: House):
+    told = shared_house.studio("models").stdout
+    assert "checkpoints/hanzo-demo-64.safetensors" in told
+    assert "fox" in told
+    assert "in the snow" in told
+
+
+@pytest.mark.timeout(200)
+def test_the_demo_speaks_json_and_leaves_nothing_running(tmp_path: Path):
+    home = tmp_path / "home"
+    told = subprocess.run(
+        [sys.executable, "-m", "services.cli", "demo", "a fox", "-o", "fox.png", "--json"],
+        cwd=tmp_path,
+        env=environment(home) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert Image.open(json.loads(told.stdout)["file"]).size == (256, 256)
+    left = [
+        pid for pid in Path("/proc").iterdir() if pid.name.isdigit() and str(home) in _words_of(pid)
+    ]
+    assert not left
+
+
+def _words_of(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 @pytest.mark.parametrize("command", ["up", "generate", "story", "nodes", "models", "demo"])
