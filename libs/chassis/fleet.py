@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.core.errors import Unavailable
+from libs.store.engine import reading
 from libs.store.readmodels import workers
 
 FRESH_SECONDS = 0.5
@@ -43,10 +44,10 @@ class Fleet:
         if time.monotonic() - self._read_at < FRESH_SECONDS:
             return self._known
         try:
-            async with self._database.connect() as connection:
+            async with reading(self._database) as connection:
                 listed = await workers.weights_of_fleet(connection)
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("fleet_unknown", error=type(error).__name__)
+        except Unavailable as error:
+            log.warning("fleet_unknown", error=error.message)
             return self._known
         self._known = FleetWeights(
             choices={

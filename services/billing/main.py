@@ -7,6 +7,7 @@ from types import MappingProxyType
 from libs.chassis.service import Resources, Service
 from libs.events.run import RunEnded, RunRefused
 from libs.events.verdict import PromptValidated
+from libs.store.engine import reading
 from libs.store.readmodels import accounts
 from services.billing.domain.ledger import Account, Hold, grant_key
 from services.billing.handlers import Billing
@@ -20,7 +21,7 @@ def build(resources: Resources, settings: BillingSettings | None = None) -> Serv
     async def cold(subject: str) -> tuple[Account, int]:
         """Return the account as the archive knows it, and up to which sequence that is."""
         tenant, account = subject.split(".")[2], subject.split(".")[4]
-        async with resources.database.connect() as connection:
+        async with reading(resources.database) as connection:
             known = await accounts.snapshot(connection, tenant, account)
         return _account(known), known.seq
 

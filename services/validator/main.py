@@ -6,6 +6,7 @@ from libs.chassis.fleet import Fleet
 from libs.chassis.service import Resources, Service
 from libs.events.prompt import PromptSubmitted
 from libs.nodes.registry import schemas
+from libs.store.engine import reading
 from libs.store.readmodels import uploads
 from services.validator.handlers import Validator, Weights
 
@@ -19,7 +20,7 @@ def build(resources: Resources) -> Service:
         return known.choices, known.sizes_mib
 
     async def uploads_of(tenant: str, user_id: str) -> frozenset[str]:
-        async with resources.database.connect() as connection:
+        async with reading(resources.database) as connection:
             return frozenset(await uploads.names(connection, tenant, user_id, "input"))
 
     validator = Validator(
