@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from libs.core.errors import Misconfigured
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -248,7 +250,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("an archive is never taken down by a migration")
+    raise Misconfigured("an archive is never taken down by a migration; restore a backup instead")
 
 
 def _statements(script: str) -> list[str]:
