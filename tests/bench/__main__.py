@@ -1,112 +1,122 @@
-"""`make bench`: start a house, measure it, write docs/bench/house.json.
-
-Limits are HIP-35's own where it names one (R384: 100 ms from submission to acknowledgement).
-"""
+"""`make bench`: measure a house against its limits; figures and a chart go to docs/bench."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import statistics
+import sys
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.e2e.houses import ROOT, House, house
-from tests.e2e.watching import Watcher, submit, tiny_graph
+from tests.bench import throughput
+from tests.bench.figures import Limit, Taken
+from tests.bench.ground import Ground
+from tests.e2e.houses import ROOT
 
-PAGE = ROOT / "docs" / "bench" / "house.json"
-SUBMITS = 200
-SUBMITS_PER_SECOND = 20
-BURST = 150
-ACK_MS_LIMIT = 100.0
-
-
-def submit_latency(target: House) -> dict[str, float]:
-    """Submit at a steady rate; milliseconds from the request to its 200."""
-    taken = []
-    with target.client() as api:
-        for number in track(range(SUBMITS), "submit latency", transient=True):
-            began = time.perf_counter()
-            submit(api, tiny_graph(number))
-            taken.append((time.perf_counter() - began) * 1000)
-            time.sleep(max(0.0, 1 / SUBMITS_PER_SECOND - (time.perf_counter() - began)))
-    cuts = statistics.quantiles(taken, n=20)
-    return {"p50_ms": statistics.median(taken), "p95_ms": cuts[18], "max_ms": max(taken)}
+FOLDER = ROOT / "docs" / "bench"
+err = Console(stderr=True)
 
 
-def throughput(target: House) -> dict[str, float]:
-    """Submit a burst without a model and wait for the last end; prompts a second."""
-    with target.client() as api, Watcher(target) as watcher:
-        began = time.perf_counter()
-        waiting = {submit(api, tiny_graph(n), watcher.client_id) for n in range(BURST)}
-        while waiting:
-            frame = watcher.read()
-            if frame["type"] == "executing" and frame["data"].get("node") is None:
-                waiting.discard(frame["data"]["prompt_id"])
-        return {"prompts": BURST, "prompts_per_second": BURST / (time.perf_counter() - began)}
+@dataclass(frozen=True)
+class Measure:
+    """One thing that is measured, and the limits of its figures."""
+
+    title: str
+    take: Callable[[Ground], Taken]
+    limits: dict[str, Limit] = field(default_factory=dict)
 
 
-def demo_picture(target: House) -> dict[str, float]:
-    """Make the demo picture twice; seconds cold and warm."""
-    graph: dict[str, Any] = json.loads(
-        (ROOT / "libs/weights/demo/graph.json").read_text(encoding="utf-8")
-    )
-    seconds = []
-    with target.client() as api, Watcher(target) as watcher:
-        for seed in (1, 2):
-            graph["sampler"]["inputs"]["seed"] = seed
-            began = time.perf_counter()
-            watcher.until_end(submit(api, graph, watcher.client_id))
-            seconds.append(time.perf_counter() - began)
-    return {"cold_seconds": seconds[0], "warm_seconds": seconds[1]}
-
-
-def memory(target: House) -> dict[str, float]:
-    """Resident memory of the whole house, in MiB."""
-    total = 0
-    for pid in [target.process.pid, *target.descendants()]:
-        try:
-            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        except (OSError, ValueError):
-            continue
-        total += pages * os.sysconf("SC_PAGE_SIZE")
-    return {"resident_mib": total / 2**20}
-
-
-MEASURES: dict[str, Callable[[House], dict[str, float]]] = {
-    "demo_picture": demo_picture,
-    "submit_latency": submit_latency,
-    "throughput_without_a_model": throughput,
-    "memory_with_demo_model": memory,
+MEASURES = {
+    "throughput": Measure(
+        "End to end, without a model",
+        throughput.measure,
+        {"prompts_per_second": Limit(25, "/s", floor=True)},
+    ),
 }
 
 
-def main() -> int:
-    """Measure, print a table, keep the numbers; fail when a limit is broken."""
-    figures: dict[str, Any] = {
-        "machine": {"cores": os.cpu_count(), "system": platform.platform(terse=True)}
+def main(
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Only this measure: {', '.join(MEASURES)}.")
+    ] = None,
+    split: Annotated[
+        bool, typer.Option("--split", help="Give every service a process of its own.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure a house on this machine; exit 1 if a limit is missed.
+
+    Example: python -m tests.bench --only throughput --split
+    """
+    names = only or list(MEASURES)
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}; there are {', '.join(MEASURES)}")
+    taken = _measure(names, split=split)
+    if as_json:
+        sys.stdout.write(json.dumps(_page(taken), indent=2) + "\n")
+    else:
+        _print(taken)
+    missed = [
+        figure
+        for name, found in taken.items()
+        for figure, limit in MEASURES[name].limits.items()
+        if not limit.holds(found.figures[figure])
+    ]
+    raise typer.Exit(1 if missed else 0)
+
+
+def _measure(names: list[str], *, split: bool) -> dict[str, Taken]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with tempfile.TemporaryDirectory() as folder, Progress(*columns, console=err) as progress:
+        ground = Ground(Path(folder), progress, split)
+        try:
+            return {name: MEASURES[name].take(ground) for name in names}
+        finally:
+            ground.close()
+
+
+def _page(taken: dict[str, Taken]) -> dict[str, Any]:
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cores": os.cpu_count(), "system": platform.platform(terse=True)},
+        **{
+            name: {figure: round(value, 3) for figure, value in found.figures.items()}
+            | {key: table.as_json() for key, table in found.breakdowns.items()}
+            for name, found in taken.items()
+        },
     }
-    with tempfile.TemporaryDirectory() as folder, house(Path(folder) / "home") as target:
-        figures["start"] = {"ready_seconds": target.told["ready_seconds"]}
-        for name, measure in MEASURES.items():
-            figures[name] = {key: round(value, 2) for key, value in measure(target).items()}
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    table = Table("measure", "figure", "value", box=None)
-    for name, values in figures.items():
-        for key, value in values.items():
-            table.add_row(name, key, str(value))
-    Console().print(table)
-    return 0 if figures["submit_latency"]["p95_ms"] <= ACK_MS_LIMIT else 1
+
+
+def _print(taken: dict[str, Taken]) -> None:
+    console = Console()
+    for found in taken.values():
+        for breakdown in found.breakdowns.values():
+            table = Table(*breakdown.columns, title=breakdown.title, box=None)
+            for row in breakdown.rows:
+                table.add_row(*(str(cell) for cell in row))
+            console.print(table)
+    table = Table("measure", "figure", "value", "limit", box=None)
+    for name, found in taken.items():
+        for figure, value in found.figures.items():
+            limit = MEASURES[name].limits.get(figure)
+            style = "" if limit is None else "green" if limit.holds(value) else "red"
+            shown = f"{value:,.2f}"
+            table.add_row(
+                name, figure, f"[{style}]{shown}[/]" if style else shown, str(limit or "")
+            )
+    console.print(table)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    typer.run(main)

@@ -1,0 +1,54 @@
+"""What measures stand on: one house for all that share it, a folder, and progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.progress import Progress
+
+from tests.e2e.houses import House, house
+
+# No account runs dry while it is measured.
+GIVEN = {"STUDIO_BILLING_WELCOME_CREDITS": "10000000"}
+
+
+@dataclass
+class Ground:
+    """Gives measures a house that is started once, and stops all that was started."""
+
+    folder: Path
+    progress: Progress
+    split: bool = False
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _house: House | None = None
+
+    def house(self) -> House:
+        """Return the shared house, started when it is first asked for."""
+        if self._house is None:
+            with self.bar("starting a house", None):
+                self._house = self._stack.enter_context(self.new_house("shared"))
+        return self._house
+
+    @contextmanager
+    def new_house(self, name: str) -> Iterator[House]:
+        """Run a house in a folder of its own until the block ends."""
+        options = ("--split",) if self.split else ()
+        with house(self.folder / name, *options, **GIVEN) as new:
+            yield new
+
+    @contextmanager
+    def bar(self, what: str, total: int | None) -> Iterator[Callable[[], None]]:
+        """Show how far a measure is; call what is given after each part."""
+        task = self.progress.add_task(what, total=total)
+        try:
+            yield lambda: self.progress.advance(task)
+        finally:
+            self.progress.remove_task(task)
+
+    def close(self) -> None:
+        """Stop the shared house."""
+        self._house = None
+        self._stack.close()
