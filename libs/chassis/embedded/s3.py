@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 PORT = 8333
 REGION = "us-east-1"
-MEMORY_LIMIT = "200MiB"
+# Below what its live heap needs twice over, Go would collect garbage all the time: 10% of a core.
+MEMORY_LIMIT = "400MiB"
 TOKEN_SECONDS = 60
 # Each bucket takes whole volumes out of the free disk; the server's own choice of 1 GiB would
 # refuse a second bucket where 2 GiB are left.
