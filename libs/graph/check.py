@@ -50,7 +50,7 @@ def check(
     bad = sorted((n for n, f in findings.items() if f.problems), key=rank.__getitem__)
     invalid = reached_from(bad, _turned(edges))
     valid = tuple(node_id for node_id in wanted if node_id not in invalid)
-    node_errors = _node_errors(bad, findings, _dependents(wanted, order, edges))
+    node_errors = _node_errors(bad, findings, _dependents(wanted, order, edges)) if bad else {}
     if not valid:
         raise _all_failed(bad, findings, node_errors)
     return Checked(_coerced(graph, findings), valid, node_errors)
@@ -184,8 +184,11 @@ def _line(found: JsonObject) -> str:
 
 
 def _coerced(graph: Graph, findings: Mapping[str, Finding]) -> Graph:
+    # Written out, since a workflow may have hundreds of nodes and `replace` is slow.
     nodes = {
-        node_id: replace(node, inputs=findings[node_id].inputs) if node_id in findings else node
+        node_id: Node(node.id, node.type, findings[node_id].inputs, node.title)
+        if node_id in findings
+        else node
         for node_id, node in graph.nodes.items()
     }
     return replace(graph, nodes=nodes)

@@ -70,37 +70,37 @@ def _examine_given(spec: InputSpec, value: Json | Link, finding: Finding, settin
 
 
 def _examine_wire(spec: InputSpec, link: Link, finding: Finding, setting: Setting) -> None:
-    config = bounded_config(spec, setting.catalogue)
+    catalogue = setting.catalogue
     if isinstance(link, BrokenLink):
-        finding.problems.append(_bad_link(spec, link.received, config))
+        finding.problems.append(_bad_link(spec, link.received, catalogue))
         return
     source = setting.graph.nodes.get(link.node_id)
     wire: Json = [link.node_id, link.slot]
     if source is None:
-        finding.problems.append(_no_such_node(spec, finding.schema, wire, config))
+        finding.problems.append(_no_such_node(spec, finding.schema, wire, catalogue))
         return
-    schema = setting.catalogue.types[source.type]
+    schema = catalogue.types[source.type]
     index = slot_index(schema, link.slot)
     if index is None:
         finding.problems.append(_no_such_output(spec, link, source, schema, finding.schema))
         return
     received = schema.outputs[index].type
     if not fits(received, spec.type):
-        finding.problems.append(_mismatch(spec, received, wire, config))
+        finding.problems.append(_mismatch(spec, received, wire, catalogue))
         return
     finding.inputs[spec.name] = Link(link.node_id, index)
     finding.sources.append(link.node_id)
 
 
 def _examine_literal(spec: InputSpec, value: Json, finding: Finding, setting: Setting) -> None:
-    config = bounded_config(spec, setting.catalogue)
+    catalogue = setting.catalogue
     if not takes_literal(spec) and not (value is None and not spec.required):
-        finding.problems.append(_bad_link(spec, value, config))
+        finding.problems.append(_bad_link(spec, value, catalogue))
         return
     try:
         converted = coerced(value, spec.type)
     except ValueError as error:
-        finding.problems.append(_not_converted(spec, value, str(error), config))
+        finding.problems.append(_not_converted(spec, value, str(error), catalogue))
         return
     finding.inputs[spec.name] = converted
     if spec.choices == UPLOADS:
@@ -108,8 +108,8 @@ def _examine_literal(spec: InputSpec, value: Json, finding: Finding, setting: Se
     elif spec.name in finding.schema.validates:
         found = None  # The node type judges this input itself, when it is executed.
     else:
-        found = _out_of_range(spec, converted, config)
-        found = found or _not_in_list(spec, converted, setting.catalogue)
+        found = _out_of_range(spec, converted, catalogue)
+        found = found or _not_in_list(spec, converted, catalogue)
     if found:
         finding.problems.append(found)
 
@@ -120,13 +120,13 @@ def _missing(spec: InputSpec) -> JsonObject:
     )
 
 
-def _bad_link(spec: InputSpec, received: Json, config: Json) -> JsonObject:
+def _bad_link(spec: InputSpec, received: Json, catalogue: Catalogue) -> JsonObject:
     return problem(
         "bad_linked_input",
         BAD_LINK,
         spec.name,
         input_name=spec.name,
-        input_config=config,
+        input_config=bounded_config(spec, catalogue),
         received_value=shown(received),
     )
 
@@ -152,11 +152,14 @@ def _broken(
     )
 
 
-def _no_such_node(spec: InputSpec, consumer: NodeSchema, wire: Json, config: Json) -> JsonObject:
+def _no_such_node(
+    spec: InputSpec, consumer: NodeSchema, wire: Json, catalogue: Catalogue
+) -> JsonObject:
     node_id = wire[0] if isinstance(wire, list) else wire
     hint = f"input '{spec.name}' is linked to node '{node_id}', which is not in the prompt"
     # Clients of ComfyUI see the text of a KeyError here, which is the repr of the key.
     error = "KeyError", repr(node_id)
+    config = bounded_config(spec, catalogue)
     return _broken(spec, consumer, error, hint, input_config=config, linked_node=wire)
 
 
@@ -180,31 +183,31 @@ def _no_such_output(
     )
 
 
-def _mismatch(spec: InputSpec, received: str, wire: Json, config: Json) -> JsonObject:
+def _mismatch(spec: InputSpec, received: str, wire: Json, catalogue: Catalogue) -> JsonObject:
     return problem(
         "return_type_mismatch",
         "Return type mismatch between linked nodes",
         f"{spec.name}, received_type({received}) mismatch input_type({spec.type})",
         input_name=spec.name,
-        input_config=config,
+        input_config=bounded_config(spec, catalogue),
         received_type=received,
         linked_node=wire,
     )
 
 
-def _not_converted(spec: InputSpec, value: Json, error: str, config: Json) -> JsonObject:
+def _not_converted(spec: InputSpec, value: Json, error: str, catalogue: Catalogue) -> JsonObject:
     return problem(
         "invalid_input_type",
         f"Failed to convert an input value to a {spec.type} value",
         f"{spec.name}, {clip(str(value))}, {clip(error)}",
         input_name=spec.name,
-        input_config=config,
+        input_config=bounded_config(spec, catalogue),
         received_value=shown(value),
         exception_message=clip(error),
     )
 
 
-def _out_of_range(spec: InputSpec, value: Json, config: Json) -> JsonObject | None:
+def _out_of_range(spec: InputSpec, value: Json, catalogue: Catalogue) -> JsonObject | None:
     if not isinstance(value, int | float):
         return None
     if spec.min is not None and value < spec.min:
@@ -218,7 +221,7 @@ def _out_of_range(spec: InputSpec, value: Json, config: Json) -> JsonObject | No
         message,
         spec.name,
         input_name=spec.name,
-        input_config=config,
+        input_config=bounded_config(spec, catalogue),
         received_value=value,
     )
 

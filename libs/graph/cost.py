@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from libs.graph.effective import number
-from libs.graph.extent import Extent, extents
-from libs.graph.schema import Catalogue, NodeSchema
+from libs.graph.extent import Extent
+from libs.graph.reach import Reach
+from libs.graph.schema import NodeSchema
 from libs.graph.sockets import types_of
 from libs.graph.value import Graph, Node
-from libs.graph.walk import needed, output_nodes, sources_of
 
 STEPS_UNKNOWN: Final = 50
 
@@ -27,14 +26,12 @@ class Work:
     height: int
 
 
-def work(graph: Graph, catalogue: Catalogue, outputs: Sequence[str] | None = None) -> Work:
+def work(reach: Reach) -> Work:
     """Estimate the work of a checked graph; what cannot be known counts high rather than low."""
-    roots = output_nodes(graph, catalogue) if outputs is None else tuple(outputs)
-    order = needed(graph, catalogue, roots)
-    known = extents(graph, catalogue, order)
-    steps_of = _steps_by_node(graph, catalogue, order)
-    sampled = {n: steps for n, steps in steps_of.items() if _samples(graph, catalogue, n)}
-    put_out = [known[root] for root in roots if root in known]
+    known = reach.extents
+    steps_of = _steps_by_node(reach)
+    sampled = {n: steps for n, steps in steps_of.items() if _samples(reach, n)}
+    put_out = [known[root] for root in reach.outputs if root in known]
     largest = max(put_out, key=lambda e: e.width * e.height, default=Extent(0, 0))
     return Work(
         megapixel_steps=sum(known[n].megapixels * steps for n, steps in sampled.items()),
@@ -53,16 +50,16 @@ def counts_steps(schema: NodeSchema) -> bool:
     )
 
 
-def _steps_by_node(graph: Graph, catalogue: Catalogue, order: Sequence[str]) -> dict[str, int]:
+def _steps_by_node(reach: Reach) -> dict[str, int]:
     """Return the steps of samplers, and of the schedules that samplers are wired to."""
     steps: dict[str, int] = {}
-    for node_id in order:
-        node = graph.nodes[node_id]
-        schema = catalogue.types[node.type]
+    for node_id, sources in reach.sources.items():
+        node = reach.graph.nodes[node_id]
+        schema = reach.catalogue.types[node.type]
         if schema.input("steps") is not None and counts_steps(schema):
-            steps[node_id] = _own_steps(graph, node, schema)
+            steps[node_id] = _own_steps(reach.graph, node, schema)
         elif any(spec.type == "SIGMAS" for spec in schema.inputs):
-            incoming = [steps[s] for s in sources_of(node, graph, catalogue) if s in steps]
+            incoming = [steps[source] for source in sources if source in steps]
             steps[node_id] = max(incoming, default=STEPS_UNKNOWN)
     return steps
 
@@ -77,6 +74,6 @@ def _own_steps(graph: Graph, node: Node, schema: NodeSchema) -> int:
     return max(0, int(last) - int(start))
 
 
-def _samples(graph: Graph, catalogue: Catalogue, node_id: str) -> bool:
-    schema = catalogue.types[graph.nodes[node_id].type]
+def _samples(reach: Reach, node_id: str) -> bool:
+    schema = reach.catalogue.types[reach.graph.nodes[node_id].type]
     return any("LATENT" in types_of(output.type) for output in schema.outputs)

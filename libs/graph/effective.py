@@ -26,12 +26,20 @@ def effective_inputs(node: Node, schema: NodeSchema) -> dict[str, Json | Link]:
     return inputs
 
 
+def effective_input(node: Node, schema: NodeSchema, name: str) -> Json | Link:
+    """Return what reaches the node's function under one name; None for nothing."""
+    spec = schema.input(name)
+    if name in node.inputs:
+        return node.inputs[name] if spec is not None or schema.accepts_any_input else None
+    return None if spec is None or spec.default is MISSING else spec.default
+
+
 def number(graph: Graph, node: Node, schema: NodeSchema, name: str) -> float | None:
     """Return the number an input will have, or None if only the execution can tell.
 
     A wire is followed as far as nodes that hold or pass on one number reach.
     """
-    value = effective_inputs(node, schema).get(name)
+    value = effective_input(node, schema, name)
     seen: set[str] = set()
     while isinstance(value, Link):
         source = graph.nodes.get(value.node_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,13 +11,15 @@ from libs.graph.effective import number
 from libs.graph.schema import Catalogue, NodeSchema
 from libs.graph.sockets import types_of
 from libs.graph.value import Graph, Node
-from libs.graph.walk import sources_of
 
 PIXEL_TYPES: Final = frozenset({"LATENT", "IMAGE", "MASK", "VIDEO"})
 SIDE_UNKNOWN_PIXELS: Final = 1024
 MODEL_UPSCALE: Final = 4
 FRAME_NAMES: Final = ("length", "video_frames", "num_frames", "frames")
 PAD_NAMES: Final = ("left", "right", "top", "bottom")
+SIZE_NAMES: Final = frozenset(
+    {"width", "height", "scale_by", "megapixels", "batch_size", "amount", *FRAME_NAMES, *PAD_NAMES}
+)
 JOINING_TYPES: Final = frozenset({"LatentBatch", "ImageBatch"})
 
 
@@ -40,15 +42,17 @@ class Extent:
         return self.width * self.height * self.batch * self.frames / 1e6
 
 
-def extents(graph: Graph, catalogue: Catalogue, order: Sequence[str]) -> dict[str, Extent]:
-    """Return the extent of every node that makes or takes pixels; `order` is a plan's order."""
+def extents(
+    graph: Graph, catalogue: Catalogue, sources: Mapping[str, Sequence[str]]
+) -> dict[str, Extent]:
+    """Return the extent of every node that makes or takes pixels; `sources` are a walk's."""
     known: dict[str, Extent] = {}
-    for node_id in order:
+    for node_id, before in sources.items():
         node = graph.nodes[node_id]
         schema = catalogue.types.get(node.type)
         if schema is None:
             continue
-        incoming = [known[s] for s in sources_of(node, graph, catalogue) if s in known]
+        incoming = [known[source] for source in before if source in known]
         if incoming or makes_pixels(schema):
             known[node_id] = _Reader(graph, node, schema).extent(incoming)
     return known
@@ -70,9 +74,21 @@ class _Reader:
         found = base or Extent()
         if not makes_pixels(self.schema):
             return found  # Sizes written on such a node steer words, not pixels.
-        found = self._resized(found, generated=base is None)
-        found = self._scaled(found)
+        if self._may_change_size():
+            found = self._resized(found, generated=base is None)
+            found = self._scaled(found)
         return self._multiplied(found, incoming)
+
+    def _may_change_size(self) -> bool:
+        """Say whether an input may speak of a size; most nodes of a large graph have none."""
+        return (
+            self.schema.accepts_any_input
+            or not SIZE_NAMES.isdisjoint(self.schema.inputs_by_name)
+            or self._upscales()
+        )
+
+    def _upscales(self) -> bool:
+        return any(spec.type == "UPSCALE_MODEL" for spec in self.schema.inputs)
 
     def _resized(self, extent: Extent, *, generated: bool) -> Extent:
         width, height = self._integer("width"), self._integer("height")
@@ -86,7 +102,7 @@ class _Reader:
 
     def _scaled(self, extent: Extent) -> Extent:
         factor = self._number("scale_by") or 1.0
-        if any(spec.type == "UPSCALE_MODEL" for spec in self.schema.inputs):
+        if self._upscales():
             factor *= MODEL_UPSCALE
         megapixels = self._number("megapixels")
         if megapixels:
@@ -101,10 +117,13 @@ class _Reader:
         batch = max((other.batch for other in incoming), default=1)
         if self.node.type in JOINING_TYPES:
             batch = sum(other.batch for other in incoming)
-        batch = (self._integer("batch_size") or batch) * (self._integer("amount") or 1)
         frames = max((other.frames for other in incoming), default=1)
-        named = [self._integer(name) for name in FRAME_NAMES]
-        frames = next((count for count in named if count), frames)
+        if self._may_change_size():
+            batch = (self._integer("batch_size") or batch) * (self._integer("amount") or 1)
+            named = [self._integer(name) for name in FRAME_NAMES]
+            frames = next((count for count in named if count), frames)
+        if (batch, frames) == (extent.batch, extent.frames):
+            return extent
         return replace(extent, batch=max(1, batch), frames=max(1, frames))
 
     def _number(self, name: str) -> float | None:

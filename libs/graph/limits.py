@@ -9,13 +9,13 @@ from typing import Final
 
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.cost import counts_steps
-from libs.graph.effective import effective_inputs, number
-from libs.graph.extent import Extent, extents, makes_pixels
+from libs.graph.effective import effective_input, number
+from libs.graph.extent import Extent, makes_pixels
+from libs.graph.reach import Reach
 from libs.graph.refusal import GraphRefused, node_problems, problem
 from libs.graph.schema import Catalogue, NodeSchema
 from libs.graph.tiers import DEFAULT_FAMILIES, ModelFamilies, Tier
 from libs.graph.value import Graph, Node
-from libs.graph.walk import needed, sources_of
 
 NODES_MAX: Final = 500
 STRING_CHARACTERS_MAX: Final = 10_000
@@ -93,27 +93,22 @@ def require_within(graph: Graph, catalogue: Catalogue) -> None:
 
 
 def exceeded(
-    graph: Graph,
-    catalogue: Catalogue,
-    tier: Tier,
-    families: ModelFamilies = DEFAULT_FAMILIES,
-    outputs: Sequence[str] | None = None,
+    reach: Reach, tier: Tier, families: ModelFamilies = DEFAULT_FAMILIES
 ) -> list[LimitExceeded]:
     """Return every limit of the tier that the needed nodes go beyond.
 
     Sizes are followed through the graph, so a picture that grows too large on the way counts
     like one that starts too large; a size that only the execution can tell does not count.
     """
-    order = needed(graph, catalogue, outputs)
-    sized = extents(graph, catalogue, order)
+    sized = reach.extents
     found: list[LimitExceeded] = []
-    for node_id in order:
-        node = graph.nodes[node_id]
-        schema = catalogue.types.get(node.type)
+    for node_id, sources in reach.sources.items():
+        node = reach.graph.nodes[node_id]
+        schema = reach.catalogue.types.get(node.type)
         if schema is None:
             continue
-        before = [sized[s] for s in sources_of(node, graph, catalogue) if s in sized]
-        found.extend(_numbers(graph, node, schema, tier))
+        before = [sized[source] for source in sources if source in sized]
+        found.extend(_numbers(reach.graph, node, schema, tier))
         said = {limit.field for limit in found if limit.node_id == node_id}
         if node_id in sized and makes_pixels(schema):
             grown = _grown(node, sized[node_id], before, tier)
@@ -204,11 +199,10 @@ def _models(
     if tier.models is None:
         return
     patterns = [pattern for family in tier.models for pattern in families.get(family, ())]
-    inputs = effective_inputs(node, schema)
     for spec in schema.inputs:
-        value = inputs.get(spec.name)
         if spec.choices not in BASE_MODEL_FOLDERS and spec.name not in BASE_MODEL_INPUTS:
             continue
+        value = effective_input(node, schema, spec.name)
         if isinstance(value, str) and not _matches(value, patterns):
             yield _limit(spec.name, list(tier.models), value, node, tier)
 

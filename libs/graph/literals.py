@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from libs.core.jsonvalue import Json
+from libs.core.jsonvalue import Json, JsonObject
 
 NESTING_MAX = 32
 INTEGER_BITS_MAX = 1024
@@ -12,19 +12,19 @@ INTEGER_BITS_MAX = 1024
 
 def flaw(value: Json) -> str | None:
     """Say what is wrong with a literal, or None; never recurses, whatever the depth."""
-    waiting: list[tuple[Json, int]] = [(value, 0)]
+    if not isinstance(value, list | dict):
+        return _flaw_of_scalar(value)
+    waiting: list[tuple[list[Json] | JsonObject, int]] = [(value, 1)]
     while waiting:
-        current, depth = waiting.pop()
-        if depth > NESTING_MAX:
+        container, depth = waiting.pop()
+        keys = container if isinstance(container, dict) else ()
+        items = container.values() if isinstance(container, dict) else container
+        if items and depth > NESTING_MAX:
             return f"is nested deeper than {NESTING_MAX} levels"
-        if isinstance(current, list):
-            waiting.extend((item, depth + 1) for item in current)
-        elif isinstance(current, dict):
-            waiting.extend((key, depth) for key in current)
-            waiting.extend((item, depth + 1) for item in current.values())
-        else:
-            found = _flaw_of_scalar(current)
-            if found:
+        for item in (*keys, *items):
+            if isinstance(item, list | dict):
+                waiting.append((item, depth + 1))
+            elif found := _flaw_of_scalar(item):
                 return found
     return None
 

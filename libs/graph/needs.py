@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from libs.graph.effective import effective_inputs
-from libs.graph.schema import Catalogue
+from libs.graph.effective import effective_input
+from libs.graph.reach import Reach
 from libs.graph.uploads import FILE_KINDS
-from libs.graph.value import Graph
-from libs.graph.walk import needed
 
 MIB_PER_GIB: Final = 1024
 UNKNOWN_WEIGHTS_MIB: Final = 1024
@@ -53,20 +51,16 @@ class WeightsNeed:
         return f"{self.folder}/{self.name}"
 
 
-def needs(
-    graph: Graph, catalogue: Catalogue, outputs: Sequence[str] | None = None
-) -> tuple[WeightsNeed, ...]:
+def needs(reach: Reach) -> tuple[WeightsNeed, ...]:
     """Return the weights that the needed nodes name, each once, in the order of need."""
-    named = _named(graph, catalogue, outputs)
+    named = _named(reach)
     found = (WeightsNeed(choices, name) for choices, name in named if choices not in FILE_KINDS)
     return tuple(dict.fromkeys(found))
 
 
-def inputs_named(
-    graph: Graph, catalogue: Catalogue, outputs: Sequence[str] | None = None
-) -> tuple[str, ...]:
+def inputs_named(reach: Reach) -> tuple[str, ...]:
     """Return the uploaded files that the needed nodes name, as the client wrote them."""
-    named = _named(graph, catalogue, outputs)
+    named = _named(reach)
     return tuple(dict.fromkeys(name for choices, name in named if choices == "input"))
 
 
@@ -98,16 +92,15 @@ def documented_vram_mib(name: str) -> int | None:
     return None
 
 
-def _named(
-    graph: Graph, catalogue: Catalogue, outputs: Sequence[str] | None
-) -> Iterator[tuple[str, str]]:
-    for node_id in needed(graph, catalogue, outputs):
-        node = graph.nodes[node_id]
-        schema = catalogue.types.get(node.type)
+def _named(reach: Reach) -> Iterator[tuple[str, str]]:
+    for node_id in reach.sources:
+        node = reach.graph.nodes[node_id]
+        schema = reach.catalogue.types.get(node.type)
         if schema is None:
             continue
-        inputs = effective_inputs(node, schema)
         for spec in schema.inputs:
-            value = inputs.get(spec.name)
-            if spec.choices is not None and isinstance(value, str):
+            if spec.choices is None:
+                continue
+            value = effective_input(node, schema, spec.name)
+            if isinstance(value, str):
                 yield spec.choices, value

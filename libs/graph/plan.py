@@ -45,10 +45,10 @@ def plan(
     """
     order = needed(graph, catalogue, outputs)
     fingerprints: dict[str, str] = {}
+    known = _Known(graph, catalogue, fingerprints, contents or {})
     for node_id in order:
         node = graph.nodes[node_id]
         schema = catalogue.types[node.type]
-        known = _Known(graph, catalogue, fingerprints, contents or {})
         digest = hashlib.sha256(canonical(_signature(node, schema, known)))
         fingerprints[node_id] = digest.hexdigest()
     return Plan(order, tuple(outputs), fingerprints)

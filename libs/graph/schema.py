@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Final
 
 from libs.core.jsonvalue import Json
@@ -92,7 +93,12 @@ class NodeSchema:
 
     def input(self, name: str) -> InputSpec | None:
         """Return the declared input of that name, if there is one."""
-        return next((spec for spec in self.inputs if spec.name == name), None)
+        return self.inputs_by_name.get(name)
+
+    @cached_property
+    def inputs_by_name(self) -> Mapping[str, InputSpec]:
+        """Return the declared inputs by their names, in declared order."""
+        return {spec.name: spec for spec in self.inputs}
 
 
 @dataclass(frozen=True)

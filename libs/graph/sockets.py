@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.schema import ANY, COMBO, MISSING, WIDGET_TYPES, Catalogue, InputSpec, NodeSchema
 
 LISTED_OPTIONS_MAX = 20
+SOCKET_TYPES_KEPT = 1024
 
 
 def slot_index(schema: NodeSchema, slot: int | str) -> int | None:
@@ -26,6 +29,7 @@ def slot_name(schema: NodeSchema, slot: int | str) -> str | None:
     return None if index is None else schema.outputs[index].name
 
 
+@lru_cache(SOCKET_TYPES_KEPT)
 def types_of(socket_type: str) -> frozenset[str]:
     """Return the types that a socket type names: `"IMAGE,MASK"` names two."""
     return frozenset(part.strip() for part in socket_type.split(","))

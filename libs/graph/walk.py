@@ -15,7 +15,7 @@ def links_of(node: Node, schema: NodeSchema) -> Iterator[tuple[InputSpec | None,
 
     Wires to inputs that the type does not declare count only where it accepts any.
     """
-    declared = {spec.name: spec for spec in schema.inputs}
+    declared = schema.inputs_by_name
     for name, spec in declared.items():
         value = node.inputs.get(name)
         if isinstance(value, Link):
@@ -52,28 +52,35 @@ def needed(
 ) -> tuple[str, ...]:
     """Return the nodes that the outputs need, each after what it needs itself.
 
-    Outputs are finished one after the other, in their order, each depth first. Without
-    `outputs` all output nodes count. On a cycle the walk still ends, with no promise of order.
+    Without `outputs` all output nodes count.
     """
     roots = output_nodes(graph, catalogue) if outputs is None else outputs
-    entered: set[str] = set()
-    order: list[str] = []
-    for root in roots:
-        if root in entered:
+    return tuple(walk(graph, catalogue, roots))
+
+
+def walk(graph: Graph, catalogue: Catalogue, outputs: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return what each needed node needs directly; the keys come each after what it needs.
+
+    Outputs are finished one after the other, in their order, each depth first. On a cycle the
+    walk still ends, with no promise of order.
+    """
+    sources: dict[str, tuple[str, ...]] = {}
+    finished: dict[str, tuple[str, ...]] = {}
+    for root in outputs:
+        if root in sources:
             continue
-        entered.add(root)
-        stack = [(root, iter(sources_of(graph.nodes[root], graph, catalogue)))]
+        sources[root] = sources_of(graph.nodes[root], graph, catalogue)
+        stack = [(root, iter(sources[root]))]
         while stack:
             node_id, pending = stack[-1]
-            following = next((source for source in pending if source not in entered), None)
+            following = next((source for source in pending if source not in sources), None)
             if following is None:
                 stack.pop()
-                order.append(node_id)
+                finished[node_id] = sources[node_id]
             else:
-                entered.add(following)
-                sources = sources_of(graph.nodes[following], graph, catalogue)
-                stack.append((following, iter(sources)))
-    return tuple(order)
+                sources[following] = sources_of(graph.nodes[following], graph, catalogue)
+                stack.append((following, iter(sources[following])))
+    return finished
 
 
 def components(edges: Edges) -> list[tuple[str, ...]]:

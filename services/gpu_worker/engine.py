@@ -24,6 +24,7 @@ from libs.graph.check import check
 from libs.graph.needs import inputs_named, needs
 from libs.graph.parse import parse
 from libs.graph.plan import Plan, plan
+from libs.graph.reach import Reach
 from libs.graph.refusal import GraphRefused
 from libs.graph.render import to_comfy
 from libs.graph.schema import Catalogue
@@ -164,17 +165,15 @@ class _Execution:
         checked = check(parse(job.document), catalogue, job.outputs)
         if set(checked.outputs) != set(job.outputs):
             raise Refused("some outputs cannot be executed here", outputs=list(job.outputs))
-        self.weights = {
-            need.path: job.weights[need.folder][need.name]
-            for need in needs(checked.graph, catalogue, checked.outputs)
-        }
+        reach = Reach.of(checked.graph, catalogue, checked.outputs)
+        self.weights = {need.path: job.weights[need.folder][need.name] for need in needs(reach)}
         self.engine.digests.begin(self.weights)
         contents = {
             (folder, name): content
             for folder, files in job.weights.items()
             for name, (_, content) in files.items()
         }
-        for name in inputs_named(checked.graph, catalogue, checked.outputs):
+        for name in inputs_named(reach):
             contents["input", name] = self.engine.calls.digest_of(_mark(job), name)
         made = plan(checked.graph, catalogue, checked.outputs, contents)
         # Every prompt gets files of its own, so output nodes are never taken from memory.

@@ -6,11 +6,12 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.core.jsonvalue import Json, JsonObject
-from libs.graph.check import Checked, check
+from libs.graph.check import check
 from libs.graph.cost import Work, work
 from libs.graph.limits import exceeded, require_within, tier_refusal
 from libs.graph.needs import WeightsNeed, estimate_vram_mib, needs
 from libs.graph.parse import parse
+from libs.graph.reach import Reach
 from libs.graph.refusal import GraphRefused
 from libs.graph.schema import Catalogue
 from libs.graph.tiers import DEFAULT_FAMILIES, ModelFamilies, Tier
@@ -62,21 +63,18 @@ def verdict(
         graph = parse(prompt)
         require_within(graph, catalogue)
         checked = check(graph, catalogue, targets, uploads=known_files)
-        limits = exceeded(checked.graph, catalogue, tier, families, checked.outputs)
+        reach = Reach.of(checked.graph, catalogue, checked.outputs)
+        limits = exceeded(reach, tier, families)
         if limits:
             raise tier_refusal(limits)
     except GraphRefused as refusal:
         return RefusedPrompt(refusal.status, refusal.error, refusal.node_errors)
-    return _accepted(checked, catalogue, weight_sizes)
-
-
-def _accepted(checked: Checked, catalogue: Catalogue, weight_sizes: Mapping[str, int]) -> Accepted:
-    named = needs(checked.graph, catalogue, checked.outputs)
+    named = needs(reach)
     return Accepted(
         graph=checked.graph,
         outputs=checked.outputs,
         node_errors=checked.node_errors,
         needs=named,
         vram_mib=estimate_vram_mib([need.path for need in named], weight_sizes),
-        work=work(checked.graph, catalogue, checked.outputs),
+        work=work(reach),
     )

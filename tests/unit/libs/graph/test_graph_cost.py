@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 
 from libs.graph.cost import STEPS_UNKNOWN, Work, work
-from libs.graph.extent import Extent, extents
+from libs.graph.extent import Extent
 from libs.graph.parse import parse
-from libs.graph.walk import needed
+from libs.graph.reach import Reach
 from tests.unit.libs.graph.sample import CATALOGUE, changed, comfy, used
 
 MEGAPIXELS = 1024 * 1024 / 1e6
 
 
 def work_of(prompt: dict[str, Any]) -> Work:
-    return work(parse(prompt), CATALOGUE)
+    return work(Reach.of(parse(prompt), CATALOGUE))
 
 
 def extent_of(prompt: dict[str, Any], node_id: str) -> Extent:
     graph = parse(prompt)
-    return extents(graph, CATALOGUE, needed(graph, CATALOGUE))[node_id]
+    return Reach.of(graph, CATALOGUE).extents[node_id]
 
 
 def test_the_example_is_thirty_steps_over_one_megapixel():

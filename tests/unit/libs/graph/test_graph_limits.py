@@ -9,6 +9,7 @@ import pytest
 from libs.core.errors import Refused
 from libs.graph.limits import exceeded, require_size, require_within, tier_refusal
 from libs.graph.parse import parse
+from libs.graph.reach import Reach
 from libs.graph.refusal import GraphRefused
 from libs.graph.tiers import DEFAULT_FAMILIES, ENTERPRISE, FREE, PRO, TIERS, Tier, tier_named
 from tests.unit.libs.graph.sample import CATALOGUE, chain, changed, comfy, used
@@ -21,7 +22,7 @@ TIERED = [
 
 
 def beyond(prompt: dict[str, Any], tier: Tier = FREE) -> list[tuple[str, str, Any]]:
-    limits = exceeded(parse(prompt), CATALOGUE, tier)
+    limits = exceeded(Reach.of(parse(prompt), CATALOGUE), tier)
     return [(limit.node_id, limit.field, limit.received) for limit in limits]
 
 
@@ -112,7 +113,7 @@ def test_the_free_tier_has_its_own_models_and_the_others_have_all(name: str, fre
 def test_which_files_a_family_has_is_a_setting():
     families = {**DEFAULT_FAMILIES, "demo": ("flux1-dev.*",)}
     graph = parse(changed("1", ckpt_name="flux1-dev.safetensors"))
-    assert exceeded(graph, CATALOGUE, FREE, families) == []
+    assert exceeded(Reach.of(graph, CATALOGUE), FREE, families) == []
 
 
 @pytest.mark.covers("R350", "R355", "R360", "R361", "R366", "R367")
@@ -174,7 +175,7 @@ def test_nodes_that_nothing_needs_do_not_count():
 
 def test_the_refusal_names_every_limit_at_its_node():
     graph = parse({**changed("4", width=2048, batch_size=2), "5": changed("5", steps=99)["5"]})
-    refusal = tier_refusal(exceeded(graph, CATALOGUE, FREE))
+    refusal = tier_refusal(exceeded(Reach.of(graph, CATALOGUE), FREE))
     assert refusal.status == 403
     assert str(refusal.error["details"]).splitlines() == [
         "width 2048 is beyond the free tier's limit of 1024",

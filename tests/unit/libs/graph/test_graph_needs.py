@@ -15,6 +15,7 @@ from libs.graph.needs import (
     needs,
 )
 from libs.graph.parse import parse
+from libs.graph.reach import Reach
 from libs.graph.uploads import annotated, upload_key
 from tests.unit.libs.graph.sample import CATALOGUE, SDXL, changed, comfy, used
 
@@ -28,7 +29,7 @@ def test_every_loader_that_is_needed_names_its_weights_once():
     prompt["11"] = used("SaveImage", images=["12", 0])
     prompt["12"] = used("ImageUpscaleWithModel", upscale_model=["13", 0], image=["6", 0])
     prompt["13"] = used("UpscaleModelLoader", model_name="4x.safetensors")
-    assert needs(parse(prompt), CATALOGUE) == (
+    assert needs(Reach.of(parse(prompt), CATALOGUE)) == (
         WeightsNeed("checkpoints", SDXL),
         WeightsNeed("loras", "a.safetensors"),
         WeightsNeed("loras", "b.safetensors"),
@@ -40,8 +41,8 @@ def test_weights_that_nothing_needs_are_not_named():
     prompt = comfy()
     prompt["8"] = used("ControlNetLoader", control_net_name="x.safetensors")
     prompt["9"] = used("PreviewImage", images=["6", 0])
-    assert needs(parse(prompt), CATALOGUE) == (WeightsNeed("checkpoints", SDXL),)
-    assert needs(parse(prompt), CATALOGUE, ("9",)) == (WeightsNeed("checkpoints", SDXL),)
+    assert needs(Reach.of(parse(prompt), CATALOGUE)) == (WeightsNeed("checkpoints", SDXL),)
+    assert needs(Reach.of(parse(prompt), CATALOGUE, ("9",))) == (WeightsNeed("checkpoints", SDXL),)
 
 
 def test_uploads_are_named_apart_from_weights():
@@ -49,8 +50,8 @@ def test_uploads_are_named_apart_from_weights():
         "1": used("LoadImage", image="a/cat.png [output]"),
         "2": used("PreviewImage", images=["1", 0]),
     }
-    assert inputs_named(parse(prompt), CATALOGUE) == ("a/cat.png [output]",)
-    assert needs(parse(prompt), CATALOGUE) == ()
+    assert inputs_named(Reach.of(parse(prompt), CATALOGUE)) == ("a/cat.png [output]",)
+    assert needs(Reach.of(parse(prompt), CATALOGUE)) == ()
 
 
 @pytest.mark.parametrize(

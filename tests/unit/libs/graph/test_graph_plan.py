@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.graph.check import check
-from libs.graph.effective import effective_inputs
+from libs.graph.effective import effective_input, effective_inputs
 from libs.graph.parse import parse
 from libs.graph.plan import Plan, plan
 from libs.graph.value import Link
@@ -139,6 +139,16 @@ def test_an_input_left_out_has_its_default_and_the_same_name_as_if_it_were_writt
     schema = CATALOGUE.types["Many"]
     assert effective_inputs(parse(left_out).nodes["1"], schema) == {"level": 3}
     assert planned(left_out) == planned(written)
+
+
+@given(right_prompts())
+@settings(max_examples=50, deadline=None)
+def test_one_input_asked_for_alone_is_what_it_is_among_all(prompt: Any):
+    for node in parse(prompt).nodes.values():
+        schema = CATALOGUE.types[node.type]
+        among_all = effective_inputs(node, schema)
+        for name in {*node.inputs, *schema.inputs_by_name, "never declared"}:
+            assert effective_input(node, schema, name) == among_all.get(name)
 
 
 def test_a_type_that_takes_anything_is_executed_after_all_it_is_wired_to():
