@@ -63,7 +63,6 @@ class Settings(BaseSettings):
         description="Base64 of 32 bytes that wrap the data keys; `studio up` makes one.",
     )
     log_level: LogLevel = Field(default="info", description="Least level that is logged.")
-    log_json: bool = Field(default=False, description="Log JSON lines even on a terminal.")
     drain_seconds: float = Field(
         default=10.0, ge=0, le=900, description="Grace given to work in hand on stop."
     )

@@ -12,6 +12,7 @@ import typer
 
 from libs.settings import Settings
 from libs.telemetry.logs import set_up_logs
+from libs.telemetry.settings import TelemetrySettings
 from services.commands.client import StudioClient
 from services.commands.console import err, out, plain_errors, print_json
 from services.commands.generate import make, tell, told
@@ -36,7 +37,7 @@ def demo(
     # The story is told at the end; on the way only what goes wrong is worth a line.
     os.environ.setdefault("STUDIO_LOG_LEVEL", "warning")
     settings = Settings()
-    set_up_logs("demo", settings.log_level, as_json=settings.log_json)
+    set_up_logs("demo", settings.log_level, form=TelemetrySettings().log)
     asyncio.run(_demo(settings, text, output, seed, as_json=as_json))
 
 

@@ -11,7 +11,7 @@ import typer
 
 from libs.core.errors import StudioError, Unavailable
 from libs.settings import Settings
-from libs.telemetry.logs import set_up_logs
+from libs.telemetry.process import secrets_of, telemetry
 from services.commands.console import err, plain_errors
 
 CPU_SERVICES = (
@@ -58,17 +58,17 @@ def provision_command() -> None:
     from libs.chassis.resources import check_settings, provision
 
     settings = Settings()
-    set_up_logs("provision", settings.log_level, as_json=settings.log_json)
-    check_settings(settings)
-    asyncio.run(provision(settings))
+    with telemetry("provision", settings.log_level, secrets=secrets_of(settings)):
+        check_settings(settings)
+        asyncio.run(provision(settings))
     err.print("streams, tables and buckets are there")
 
 
 def serve(names: Sequence[str], process: str, health_port: int = 0) -> None:
     """Build `names` on real adapters and run them until a signal comes."""
     settings = Settings()
-    set_up_logs(process, settings.log_level, as_json=settings.log_json)
-    with _fast_loop() as runner:
+    secrets = secrets_of(settings)
+    with telemetry(process, settings.log_level, secrets=secrets), _fast_loop() as runner:
         runner.run(_serve(settings, names, process, health_port))
 
 

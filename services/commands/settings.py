@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 from rich.table import Table
 
 from libs.settings import Settings
+from libs.telemetry.settings import TelemetrySettings
 from services.commands.console import out, plain_errors, print_json
 from services.commands.serving import SERVICES
 
@@ -59,6 +60,7 @@ def settings(
 def all_settings() -> Iterator[Setting]:
     """Yield the shared settings, then each service's own."""
     yield from _rows(Settings, "all")
+    yield from _rows(TelemetrySettings, "all")
     for service in sorted(SERVICES):
         name = f"services.{service}.settings"
         if importlib.util.find_spec(name) is None:

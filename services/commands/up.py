@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from libs.settings import Settings
-from libs.telemetry.logs import set_up_logs
+from libs.telemetry.process import secrets_of, telemetry
 from services.commands.console import err, plain_errors, print_json
 from services.commands.finding import PORT
 
@@ -36,8 +36,8 @@ def up(
     Example: studio up, then studio generate "a red circle on blue" -o circle.png
     """
     settings = Settings()
-    set_up_logs("up", settings.log_level, as_json=settings.log_json)
-    asyncio.run(_up(settings, port=port, split=split, as_json=as_json))
+    with telemetry("up", settings.log_level, secrets=secrets_of(settings)):
+        asyncio.run(_up(settings, port=port, split=split, as_json=as_json))
 
 
 async def _up(settings: Settings, *, port: int, split: bool, as_json: bool) -> None:

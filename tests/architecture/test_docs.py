@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 import services
 from libs.settings import Settings
+from libs.telemetry.settings import TelemetrySettings
 from tests.architecture.tree import ROOT
 from tests.conformance.rows import load_rows
 
@@ -19,7 +20,7 @@ PAGE = ROOT / "docs" / "settings.md"
 
 
 def _all_settings() -> list[type[BaseSettings]]:
-    found: list[type[BaseSettings]] = [Settings]
+    found: list[type[BaseSettings]] = [Settings, TelemetrySettings]
     for package in pkgutil.iter_modules(services.__path__, "services."):
         name = f"{package.name}.settings"
         if package.ispkg and importlib.util.find_spec(name):

@@ -75,7 +75,7 @@ def environment(home: Path) -> dict[str, str]:
     }
     return own | {
         "STUDIO_HOME": str(home),
-        "STUDIO_LOG_JSON": "true",
+        "STUDIO_LOG": "json",
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "200",
     }
