@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from services.commands import keys, serving
+from services.commands import audit, keys, serving
 from services.commands.demo import demo
 from services.commands.generate import generate
 from services.commands.listing import models, nodes
@@ -20,6 +20,7 @@ app = typer.Typer(
 for command in (up, demo, generate, story, nodes, models, settings):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
 serving.register(app)
 
 

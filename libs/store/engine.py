@@ -22,6 +22,7 @@ from libs.core.errors import Misconfigured, StudioError, Unavailable
 from libs.store.text import to_json
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
+SILENT: Final = "PostgreSQL does not answer; start it, or correct DATABASE_URL"
 MIGRATION_LOCK: Final = 0x48414E5A4F01
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 10
@@ -34,16 +35,20 @@ SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
 # Classes of SQLSTATE that a later try may not meet: connection, rollback (lost race), resources,
 # an object in use or closed for now, operators (shutdown, restart), and trouble with its files.
 PASSING_SQLSTATES: Final = ("08", "40", "53", "55", "57", "58")
+NO_TABLE: Final = "42P01"
 # Wrong password, unknown database or schema, missing rights.
 SETTINGS_SQLSTATES: Final = ("28", "3D", "3F", "42501")
 
 
 def make_engine(
-    database_url: str, *, schema: str = "public", pool_size: int = POOL_SIZE
+    database_url: str,
+    *,
+    schema: str = "public",
+    pool_size: int = POOL_SIZE,
+    command_seconds: float = COMMAND_SECONDS,
 ) -> AsyncEngine:
     """Return an engine for `postgresql://` or `postgresql+asyncpg://`; nothing is opened yet."""
-    if not SCHEMA_NAME.match(schema):
-        raise Misconfigured("a schema is named with a-z 0-9 _ only", schema=schema)
+    _check_schema(schema)
     return create_async_engine(
         _asyncpg_url(database_url),
         pool_size=pool_size,
@@ -53,7 +58,7 @@ def make_engine(
         # Rows are compared as text when a rebuild is compared, so the zone must not vary.
         connect_args={
             "timeout": CONNECT_SECONDS,
-            "command_timeout": COMMAND_SECONDS,
+            "command_timeout": command_seconds,
             "server_settings": {"search_path": schema, "timezone": "UTC"},
         },
         json_serializer=to_json,
@@ -75,6 +80,14 @@ async def migrate(database_url: str, *, schema: str = "public") -> None:
             await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
+
+
+async def build_schema(connection: AsyncConnection, schema: str) -> None:
+    """Make all tables in a new schema, which is then where this transaction looks for tables."""
+    _check_schema(schema)
+    await connection.execute(text(f'CREATE SCHEMA "{schema}"'))
+    await connection.execute(text(f'SET LOCAL search_path TO "{schema}"'))
+    await connection.run_sync(_upgrade)
 
 
 @asynccontextmanager
@@ -103,6 +116,11 @@ async def healthy(engine: AsyncEngine) -> bool:
     return True
 
 
+def _check_schema(schema: str) -> None:
+    if not SCHEMA_NAME.match(schema):
+        raise Misconfigured("a schema is named with a-z 0-9 _ only", schema=schema)
+
+
 @contextmanager
 def naming_failures() -> Iterator[None]:
     """Turn failures of the server into Unavailable, of how we ask for it into Misconfigured.
@@ -117,7 +135,7 @@ def naming_failures() -> Iterator[None]:
             raise
         raise named from error
     except (PoolTimeout, OSError, TimeoutError) as error:
-        raise Unavailable("PostgreSQL does not answer", reason=repr(error)) from error
+        raise Unavailable(SILENT, reason=repr(error)) from error
     except asyncpg.PostgresError as error:
         # The driver raises these unwrapped while it connects.
         raise _by_sqlstate(error.sqlstate or "", error) or error from error
@@ -125,11 +143,17 @@ def naming_failures() -> Iterator[None]:
 
 def _named(error: DBAPIError) -> StudioError | None:
     if error.connection_invalidated or isinstance(error, InterfaceError):
-        return Unavailable("PostgreSQL does not answer", reason=str(error.orig))
+        return Unavailable(SILENT, reason=str(error.orig))
     return _by_sqlstate(str(getattr(error.orig, "sqlstate", None) or ""), error.orig)
 
 
 def _by_sqlstate(sqlstate: str, error: BaseException | None) -> StudioError | None:
+    if sqlstate == NO_TABLE:
+        return Unavailable(
+            "the database has no tables of ours yet; run `studio provision`, or correct "
+            "DATABASE_URL",
+            reason=str(error),
+        )
     if sqlstate.startswith(SETTINGS_SQLSTATES):
         return Misconfigured(
             "PostgreSQL refuses us; check DATABASE_URL", sqlstate=sqlstate, reason=str(error)

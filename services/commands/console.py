@@ -24,17 +24,23 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
-def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn an error of the family into two lines and exit code 1; no traceback for a person."""
+def errors_end_with(exit_code: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Turn an error of the family into a few lines and an exit code; no traceback for a person."""
 
-    @wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except StudioError as error:
-            err.print(f"[red]{error.code}[/red]: {error.message}", markup=True)
-            for name, value in error.facts.items():
-                err.print(f"  {name}: {value}", markup=False)
-            raise typer.Exit(1) from error
+    def guard(command: Callable[P, R]) -> Callable[P, R]:
+        @wraps(command)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return command(*args, **kwargs)
+            except StudioError as error:
+                err.print(f"[red]{error.code}[/red]: {error.message}", markup=True)
+                for name, value in error.facts.items():
+                    err.print(f"  {name}: {value}", markup=False)
+                raise typer.Exit(exit_code) from error
 
-    return guarded
+        return guarded
+
+    return guard
+
+
+plain_errors = errors_end_with(1)

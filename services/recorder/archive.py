@@ -11,15 +11,16 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.core.errors import Unavailable
-from libs.events.base import Event, Unreadable
+from libs.events.base import Event
 from libs.events.envelope import Recorded
 from libs.store.engine import reading, writing
 from libs.store.readmodels import checkpoint, event_log
 from libs.store.readmodels.checkpoint import ARCHIVE, Checkpoint
-from libs.store.readmodels.event_log import EVENT_LOG, EVENTS, ArchivedEvent
+from libs.store.readmodels.event_log import EVENT_LOG, EVENTS
 from libs.store.text import without_nul
 from services.recorder.applying import Skipped, apply, apply_carefully, is_poison
-from services.recorder.domain.chain import GENESIS, Link, extend
+from services.recorder.domain.chain import GENESIS, extend
+from services.recorder.domain.rows import row_of
 
 ARCHIVER_LOCK: Final = 0x48414E5A4F02
 LOCK: Final = text("SELECT pg_advisory_xact_lock(:lock)")
@@ -90,32 +91,14 @@ class Archive:
         firsts: dict[str, int],
         place: Checkpoint | None,
     ) -> bytes:
-        links = (Link(recorded.seq, recorded.subject, recorded.payload) for recorded in new)
-        hashes = extend(place.hash if place else GENESIS, links)
+        hashes = extend(place.hash if place else GENESIS, new)
         moment = self.now()
         rows = [
-            ArchivedEvent(
-                stream=EVENTS,
-                seq=recorded.seq,
-                event_id=without_nul(recorded.event_id) if _is_first(recorded, firsts) else None,
-                tenant=recorded.tenant,
-                subject=recorded.subject,
-                type=without_nul(type_of(recorded.event)),
-                correlation_id=without_nul(recorded.correlation_id),
-                occurred=recorded.time,
-                recorded=moment,
-                payload=recorded.payload,
-                hash=link_hash,
-            )
+            row_of(recorded, is_copy=not _is_first(recorded, firsts), moment=moment, hash=link_hash)
             for recorded, link_hash in zip(new, hashes, strict=True)
         ]
         await event_log.add(connection, rows)
         return hashes[-1]
-
-
-def type_of(event: Event) -> str:
-    """Return the wire name of an event, known or not."""
-    return event.name if isinstance(event, Unreadable) else type(event).__name__
 
 
 async def _archived_ids(

@@ -7,17 +7,11 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus.base import Bus, StreamState
-from libs.core.errors import Misconfigured, Unavailable
-from libs.events.base import Event
-from libs.events.envelope import Recorded
-from libs.store.engine import reading
-from libs.store.readmodels import event_log
+from libs.core.errors import Misconfigured
 from libs.store.readmodels.checkpoint import Checkpoint
-from libs.store.readmodels.event_log import ArchivedEvent
-from services.recorder.feeding import feed_from
+from services.recorder.comparing import first_difference
 
 COMPARED_MAX: Final = 1000
-SILENT_BATCHES_MAX: Final = 10
 RESTORE: Final = "restore the stream or the database, whichever is not the one you had"
 
 
@@ -56,30 +50,11 @@ async def _compare(bus: Bus, database: AsyncEngine, state: StreamState, place: C
     start = max(state.first_seq, place.seq - COMPARED_MAX + 1, 1)
     if start > place.seq:
         return
-    async with reading(database) as connection:
-        rows = await event_log.page(connection, after=start - 1, limit=COMPARED_MAX)
-    archived = {row.seq: row for row in rows if row.seq <= place.seq}
-    await _compare_rows(bus, start, place.seq, archived)
-
-
-async def _compare_rows(bus: Bus, start: int, end: int, archived: dict[int, ArchivedEvent]) -> None:
-    silent = 0
-    async with feed_from(bus, start) as feed:
-        async for batch in feed:
-            for recorded in batch.events:
-                _compare_one(recorded, end, archived.get(recorded.seq))
-            if batch.last_seq >= end:
-                return
-            silent = 0 if batch.events else silent + 1
-            if silent > SILENT_BATCHES_MAX:
-                raise Unavailable("the stream does not give what it says it has", end=end)
-
-
-def _compare_one(recorded: Recorded[Event], end: int, row: ArchivedEvent | None) -> None:
-    if recorded.seq > end:
-        return
-    held = (recorded.subject, recorded.payload)
-    if row is None or (row.subject, row.payload) != held:
+    fault = await first_difference(bus, database, start, place.seq)
+    if fault is not None:
         raise Misconfigured(
-            f"the stream holds another event than its archive; {RESTORE}", seq=recorded.seq
+            f"the stream holds another event than its archive; {RESTORE}",
+            seq=fault.seq,
+            type=fault.type,
+            reason=fault.detail,
         )

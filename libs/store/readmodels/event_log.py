@@ -96,12 +96,16 @@ async def page(
     limit: int,
     types: Sequence[str] = (),
     stream: str = EVENTS,
+    schema: str | None = None,
 ) -> list[ArchivedEvent]:
     """Return the next events after a sequence, of all types or of `types` only."""
     query = select(EVENT_LOG).where(EVENT_LOG.c.stream == stream, EVENT_LOG.c.seq > after)
     if types:
         query = query.where(EVENT_LOG.c.type.in_(types))
-    found = await connection.execute(query.order_by(EVENT_LOG.c.seq).limit(limit))
+    found = await connection.execute(
+        query.order_by(EVENT_LOG.c.seq).limit(limit),
+        execution_options={"schema_translate_map": {None: schema}},
+    )
     return [ArchivedEvent(**row) for row in found.mappings()]
 
 
@@ -111,15 +115,36 @@ async def pages(
     after: int = 0,
     size: int = 1000,
     stream: str = EVENTS,
+    schema: str | None = None,
 ) -> AsyncIterator[list[ArchivedEvent]]:
     """Yield the archive from a sequence to its end, a page at a time."""
-    while rows := await page(connection, after=after, limit=size, stream=stream):
+    while rows := await page(connection, after=after, limit=size, stream=stream, schema=schema):
         yield rows
         after = rows[-1].seq
 
 
-async def hash_at(connection: AsyncConnection, seq: int, *, stream: str = EVENTS) -> bytes | None:
-    """Return the chain's hash at a sequence, or None if it is not archived."""
-    query = select(EVENT_LOG.c.hash).where(EVENT_LOG.c.stream == stream, EVENT_LOG.c.seq == seq)
-    found: bytes | None = await connection.scalar(query)
-    return found
+async def at(
+    connection: AsyncConnection, seqs: Sequence[int], *, stream: str = EVENTS
+) -> list[ArchivedEvent]:
+    """Return the events at some sequences, those that are archived."""
+    found = await connection.execute(
+        select(EVENT_LOG).where(
+            EVENT_LOG.c.stream == stream,
+            EVENT_LOG.c.seq == func.any(bindparam("seqs", type_=ARRAY(BigInteger))),
+        ),
+        {"seqs": list(seqs)},
+    )
+    return [ArchivedEvent(**row) for row in found.mappings()]
+
+
+async def is_copy(connection: AsyncConnection, event_id: str, seq: int) -> bool:
+    """Say whether an event of that id is archived before a sequence."""
+    query = select(EVENT_LOG.c.seq).where(EVENT_LOG.c.event_id == event_id, EVENT_LOG.c.seq < seq)
+    return await connection.scalar(query.limit(1)) is not None
+
+
+async def strange_rows(connection: AsyncConnection, *, stream: str = EVENTS) -> list[ArchivedEvent]:
+    """Return the first row on each side of `stream`, which nobody of ours archived."""
+    sides = (EVENT_LOG.c.stream < stream, EVENT_LOG.c.stream > stream)
+    found = [await connection.execute(select(EVENT_LOG).where(side).limit(1)) for side in sides]
+    return [ArchivedEvent(**row) for result in found for row in result.mappings()]

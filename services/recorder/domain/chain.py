@@ -5,26 +5,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 GENESIS: Final = bytes(32)
 SEQ_BYTES: Final = 8
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(Protocol):
     """What the chain covers of one event."""
 
-    seq: int
-    subject: str
-    payload: bytes
+    @property
+    def seq(self) -> int: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
 
 
-@dataclass(frozen=True)
-class Archived(Link):
-    """A link with the hash that was archived for it."""
+class Archived(Link, Protocol):
+    """A link with the hash and the type that were archived for it."""
 
-    hash: bytes
+    @property
+    def hash(self) -> bytes: ...
+    @property
+    def type(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -35,22 +39,22 @@ class Tip:
     hash: bytes = GENESIS
 
 
-@dataclass(frozen=True)
-class Break:
-    """The first place where a chain does not hold."""
-
-    seq: int
-    reason: str
+BEGINNING: Final = Tip()
 
 
 def hash_of(previous: bytes, link: Link) -> bytes:
-    """Return sha256(previous || seq || subject || payload), seq as 8 bytes, big end first.
+    """Return sha256(previous || seq || subject || payload), seq as 8 bytes, big end first."""
+    return hash_at(previous, link.seq, link)
+
+
+def hash_at(previous: bytes, seq: int, link: Link) -> bytes:
+    """Return the hash of `link` as if it lay at `seq`.
 
     Subject and payload need no mark between them: a payload begins with a brace, and no subject
     has one in it.
     """
-    seq = link.seq.to_bytes(SEQ_BYTES, "big")
-    return hashlib.sha256(previous + seq + link.subject.encode() + link.payload).digest()
+    place = seq.to_bytes(SEQ_BYTES, "big")
+    return hashlib.sha256(previous + place + link.subject.encode() + link.payload).digest()
 
 
 def extend(previous: bytes, links: Iterable[Link]) -> list[bytes]:
@@ -60,23 +64,3 @@ def extend(previous: bytes, links: Iterable[Link]) -> list[bytes]:
         previous = hash_of(previous, link)
         hashes.append(previous)
     return hashes
-
-
-def check(tip: Tip, rows: Iterable[Archived]) -> Tip | Break:
-    """Follow the chain from `tip` along `rows`; return where it ends, or where it breaks."""
-    for row in rows:
-        if row.seq != tip.seq + 1:
-            return Break(tip.seq + 1, f"the next row is of sequence {row.seq}")
-        if hash_of(tip.hash, row) != row.hash:
-            return Break(row.seq, "subject or payload are not those that were archived")
-        tip = Tip(row.seq, row.hash)
-    return tip
-
-
-def check_end(tip: Tip, recorded: Tip) -> Break | None:
-    """Compare where the chain ends with where the checkpoint says that it does."""
-    if tip.seq != recorded.seq:
-        return Break(min(tip.seq, recorded.seq) + 1, "the checkpoint names another last sequence")
-    if tip.hash != recorded.hash:
-        return Break(tip.seq, "the checkpoint names another last hash")
-    return None

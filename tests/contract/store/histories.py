@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 from hypothesis import strategies as st
@@ -29,3 +30,22 @@ def histories(draw: st.DrawFn, prompts_max: int = 8) -> list[Event]:
         if not waiting[place]:
             waiting.pop(place)
     return history
+
+
+def wild_log(*, prompts: int, seed: int, open_at_once: int = 40) -> list[Event]:
+    """Return a long valid history of every kind of life, with so many prompts open at a time."""
+    chance = random.Random(seed)
+    users = [f"user-{number}" for number in range(12)]
+    history: list[Event] = [*(granted(user) for user in users), *a_worker()]
+    coming = iter(range(prompts))
+    waiting: list[list[Event]] = []
+    while True:
+        while len(waiting) < open_at_once and (number := next(coming, None)) is not None:
+            life = chance.choice(LIVES)
+            waiting.append(list(life(prompt_id(number), chance.choice(users), number=number + 1)))
+        if not waiting:
+            return history
+        lot = chance.choice(waiting)
+        history.append(lot.pop(0))
+        if not lot:
+            waiting.remove(lot)

@@ -14,11 +14,14 @@ from libs.bus.base import Bus
 from libs.chassis.service import Resources, Service
 from libs.sealed.vault import MemoryVault
 from libs.settings import Settings
+from libs.store.digest import digests
 from libs.store.engine import reading, writing
 from libs.store.readmodels import checkpoint, event_log
 from libs.store.readmodels.event_log import ArchivedEvent
+from services.recorder.domain.chain import Tip
 from services.recorder.main import build
 from services.recorder.settings import RecorderSettings
+from services.recorder.verifying import verify
 from tests.unit.house import running
 
 SETTINGS = RecorderSettings(refused_seconds=0.05, retry_seconds_max=0.1)
@@ -63,6 +66,18 @@ async def archived_to(database: AsyncEngine, seq: int) -> None:
 async def archive_of(database: AsyncEngine) -> list[ArchivedEvent]:
     async with reading(database) as connection:
         return [row async for rows in event_log.pages(connection) for row in rows]
+
+
+async def digests_of(database: AsyncEngine) -> dict[str, str]:
+    async with reading(database) as connection:
+        return await digests(connection)
+
+
+async def verify_chain(database: AsyncEngine) -> Tip:
+    """Show that the archive is sound, and return its end."""
+    verified = await verify(database, None)
+    assert verified.sound, verified.checks
+    return verified.tip
 
 
 async def tamper(database: AsyncEngine, *statements: str) -> None:

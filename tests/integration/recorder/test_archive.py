@@ -10,13 +10,13 @@ import pytest
 from libs.core.errors import Unavailable
 from libs.events.base import Unreadable
 from libs.events.envelope import read
-from libs.store.engine import make_engine, reading
+from libs.store.engine import reading
 from libs.store.readmodels import checkpoint, prompts
 from services.recorder.archive import Archive, Gap
-from services.recorder.audit import ChainBroken, digests, rebuild, verify_chain
+from services.recorder.rebuilding import rebuild
 from tests.contract.store import lives
 from tests.contract.store.lives import NOON, TENANT, prompt_id, recorded
-from tests.integration.recorder.house import archive_of, covered, tamper
+from tests.integration.recorder.house import archive_of, covered, digests_of, verify_chain
 
 P1, P2 = prompt_id(1), prompt_id(2)
 CREATED = "2026-11-23"
@@ -89,7 +89,7 @@ async def test_a_transaction_that_fails_leaves_nothing_behind(
 ):
     batch = recorded(lives.success(P1))
     await archive.write(batch[:4], CREATED)
-    before = await digests(database)
+    before = await digests_of(database)
 
     async def fail(*_: object) -> None:
         raise OSError("the cable is out")
@@ -99,12 +99,12 @@ async def test_a_transaction_that_fails_leaves_nothing_behind(
         with pytest.raises(Unavailable):
             await archive.write(batch[4:], CREATED)
     assert await covered(database) == len(await archive_of(database)) == 4
-    assert await digests(database) == before
+    assert await digests_of(database) == before
     await archive.write(batch[4:], CREATED)
     assert (await verify_chain(database)).seq == len(batch)
 
 
-async def test_an_unknown_event_is_archived_and_in_no_read_model(archive, database, fresh_database):
+async def test_an_unknown_event_is_archived_and_in_no_read_model(archive, database):
     first, *rest = recorded(lives.success(P1))
     name = b"ai.hanzo.studio.PromptSubmitted"
     unknown = read(
@@ -116,7 +116,7 @@ async def test_an_unknown_event_is_archived_and_in_no_read_model(archive, databa
     assert [skip.recorded.seq for skip in written.skipped] == [1]
     assert (await archive_of(database))[0].type == "PromptDreamt"
     assert await prompt_states(database) == {P2: "ended"}
-    await assert_rebuilds(database, fresh_database)
+    await assert_rebuilds(database)
 
 
 async def test_bytes_that_are_no_json_are_archived_too(archive, database):
@@ -126,7 +126,7 @@ async def test_bytes_that_are_no_json_are_archived_too(archive, database):
     await verify_chain(database)
 
 
-async def test_an_event_that_no_column_takes_stops_no_other(archive, database, fresh_database):
+async def test_an_event_that_no_column_takes_stops_no_other(archive, database):
     events = lives.success(P1)
     made = lives.made(P1)
     output = made.outputs[0].model_copy(update={"width": 2**40})
@@ -136,54 +136,23 @@ async def test_an_event_that_no_column_takes_stops_no_other(archive, database, f
     assert [skip.recorded.seq for skip in written.skipped] == [8]
     assert written.archived == len(batch)
     assert await prompt_states(database) == {P1: "ended", P2: "ended"}
-    await assert_rebuilds(database, fresh_database)
+    await assert_rebuilds(database)
 
 
-async def test_a_copy_of_an_event_on_the_stream_changes_nothing(archive, database, fresh_database):
+async def test_a_copy_of_an_event_on_the_stream_changes_nothing(archive, database):
     batch = recorded([lives.granted(), *lives.success(P1)])
     copy = replace(batch[0], seq=len(batch) + 1)
     other = replace(batch[0], seq=len(batch) + 2)
     await archive.write(batch, CREATED)
-    before = await digests(database)
+    before = await digests_of(database)
     await archive.write([copy, other], CREATED)
     rows = await archive_of(database)
     assert [row.event_id for row in rows][-2:] == [None, None]
-    assert await digests(database) == before
-    await assert_rebuilds(database, fresh_database)
+    assert await digests_of(database) == before
+    await assert_rebuilds(database)
 
 
-@pytest.mark.covers("R348")
-@pytest.mark.parametrize(
-    ("place", "statements"),
-    [
-        (5, ["UPDATE event_log SET payload = set_byte(payload, 40, 1) WHERE seq = 5"]),
-        (5, ["DELETE FROM event_log WHERE seq = 5"]),
-        (11, ["DELETE FROM event_log WHERE seq = 11"]),
-        (
-            3,
-            [
-                "UPDATE event_log SET seq = 100 WHERE seq = 3",
-                "UPDATE event_log SET seq = 3 WHERE seq = 9",
-                "UPDATE event_log SET seq = 9 WHERE seq = 100",
-            ],
-        ),
-    ],
-    ids=["a flipped byte", "a removed row", "the last row removed", "two rows swapped"],
-)
-async def test_whoever_changes_the_archive_is_found_out(archive, database, place, statements):
-    batch = recorded(lives.success(P1)[:11])
-    await archive.write(batch, CREATED)
-    await tamper(database, *statements)
-    with pytest.raises(ChainBroken) as raised:
-        await verify_chain(database)
-    assert raised.value.facts["seq"] == place
-
-
-async def assert_rebuilds(database, url: str) -> None:
+async def assert_rebuilds(database) -> None:
     """Show that the read models follow from the archive alone."""
-    await rebuild(database, url, "again")
-    fresh = make_engine(url, schema="again")
-    try:
-        assert await digests(fresh) == await digests(database)
-    finally:
-        await fresh.dispose()
+    rebuilt = await rebuild(database)
+    assert [table.table for table in rebuilt.tables if not table.equal] == []

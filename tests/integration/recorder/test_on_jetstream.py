@@ -16,10 +16,9 @@ from libs.decider import Journal
 from libs.events.base import Event, subject_of
 from libs.events.envelope import Cause
 from libs.settings import Settings
-from services.recorder.audit import verify_chain
 from tests.contract.store import lives
 from tests.contract.store.lives import TENANT, prompt_id
-from tests.integration.recorder.house import archive_of, archived_to, recording
+from tests.integration.recorder.house import archive_of, archived_to, recording, verify_chain
 from tests.servers import Keeper
 
 PROMPTS = 60

@@ -16,7 +16,6 @@ from libs.events.signals import RECORDED_SUBJECT, Committed
 from libs.store.engine import make_engine, reading, writing
 from libs.store.readmodels import event_log, prompts
 from services.recorder.archive import Archive
-from services.recorder.audit import verify_chain
 from services.recorder.public import Publisher
 from services.recorder.settings import RecorderSettings
 from tests.contract.store import lives
@@ -30,6 +29,7 @@ from tests.integration.recorder.house import (
     recorder,
     recording,
     tamper,
+    verify_chain,
 )
 from tests.unit.house import append
 
