@@ -10,10 +10,13 @@ from libs.bus.feed import read_until
 from libs.bus.identity import new_event_id, utc_now
 from libs.bus.limits import check_sizes
 from libs.bus.reads import last_of, next_of
+from libs.bus.traced import appending
 from libs.bus.writer import Draft, Write, Writer
+from libs.core.errors import Conflict
 from libs.decider import Loaded
 from libs.events.base import Event
 from libs.events.envelope import Cause, Recorded, subject_for, unwrap, wrap
+from libs.telemetry import measures
 
 WALK_MAX = 16
 
@@ -50,6 +53,13 @@ class JetStreamJournal:
     ) -> tuple[Recorded[Event], ...]:
         """Write all events or none."""
         subject = subject_for(tenant, events)
+        span, cause = appending(tenant, events, cause)
+        with span, measures.APPEND.labels(events[0].kind).time():
+            return await self._append(tenant, events, expected, cause, subject)
+
+    async def _append(
+        self, tenant: str, events: Sequence[Event], expected: int, cause: Cause, subject: str
+    ) -> tuple[Recorded[Event], ...]:
         now = utc_now()
         drafts = []
         for event in events:
@@ -59,7 +69,11 @@ class JetStreamJournal:
             )
             drafts.append(Draft(event_id, data))
         check_sizes(subject, [draft.data for draft in drafts])
-        seqs = await self._writer.write(Write(EVENTS_STREAM, subject, drafts, expected))
+        try:
+            seqs = await self._writer.write(Write(EVENTS_STREAM, subject, drafts, expected))
+        except Conflict:
+            measures.CONFLICTS.labels(events[0].kind).inc()
+            raise
         return tuple(
             unwrap(draft.data, seq=seq, subject=subject)
             for seq, draft in zip(seqs, drafts, strict=True)

@@ -19,6 +19,7 @@ import structlog
 from libs.bus.base import Reactor
 from libs.core.errors import Poisoned, Refused, StudioError, Unavailable
 from libs.events.envelope import unwrap
+from libs.telemetry import measures
 
 log = structlog.get_logger(__name__)
 
@@ -159,14 +160,18 @@ class Lanes:
 
     async def _settle(self, delivery: Delivery) -> None:
         tries = Tries(self._reactor, failures=delivery.deliveries - 1)
+        if delivery.deliveries > 1:
+            measures.REDELIVERIES.labels(self._reactor.name).inc()
         while not self._leaving.is_set():
             async with self._hands:
                 if self._leaving.is_set():
                     break
                 failure = await self._try(delivery)
             if failure is None:
+                measures.DELIVERIES.labels(self._reactor.name, "done").inc()
                 await self._tell(delivery, delivery.ack)
                 return
+            measures.RETRIES.labels(self._reactor.name, failure.error.code).inc()
             if tries.spent(failure):
                 await self._give_up(delivery, failure.error)
                 return
@@ -208,6 +213,7 @@ class Lanes:
                 delays += 1
             else:
                 self._log("set aside", delivery, "", error)
+                measures.DELIVERIES.labels(self._reactor.name, "set_aside").inc()
                 await self._tell(delivery, delivery.term)
                 return
         await self._tell(delivery, delivery.nak)

@@ -14,6 +14,7 @@ from libs.bus.reads import MESSAGE_ID
 from libs.bus.subjects import safe_token
 from libs.bus.writer import Draft, Write, Writer
 from libs.core.jsonvalue import JsonObject
+from libs.telemetry import measures
 
 LETTERS_STREAM = "DLQ"
 PUBLIC_STREAM = "PUBLIC"
@@ -26,6 +27,7 @@ async def write_letter(connection: Connection, letter: DeadLetter) -> None:
     draft = Draft(headers.pop(MESSAGE_ID), letter.payload, headers)
     write = Write(LETTERS_STREAM, subject_of_letter(letter), [draft])
     await Writer(connection).write(write)
+    measures.DEAD_LETTERS.labels(letter.service, letter.reason).inc()
 
 
 async def read_letters(connection: Connection, durable: str) -> AsyncIterator[DeadLetter]:

@@ -15,6 +15,7 @@ from libs.bus.memory_log import Stored
 from libs.bus.memory_world import Feeding, Published, World
 from libs.bus.replies import failure_headers, raise_failure
 from libs.bus.subjects import ALL_EVENTS, matches
+from libs.bus.traced import appending
 from libs.core.errors import StudioError, Unavailable
 from libs.core.jsonvalue import JsonObject
 from libs.decider import Loaded
@@ -42,6 +43,13 @@ class MemoryJournal:
         # One turn of the loop, so that writers can overtake each other as they do over a wire.
         await asyncio.sleep(0)
         subject = subject_for(tenant, events)
+        span, cause = appending(tenant, events, cause)
+        with span:
+            return self._append(tenant, events, expected, cause, subject)
+
+    def _append(
+        self, tenant: str, events: Sequence[Event], expected: int, cause: Cause, subject: str
+    ) -> tuple[Recorded[Event], ...]:
         payloads = [
             wrap(
                 event,

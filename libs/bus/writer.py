@@ -22,6 +22,7 @@ from libs.bus.identity import new_event_id
 from libs.bus.limits import PAYLOAD_BYTES_MAX
 from libs.bus.reads import MESSAGE_ID, last_of, next_of
 from libs.core.errors import Conflict, Poisoned, Unavailable
+from libs.telemetry import measures
 
 log = structlog.get_logger(__name__)
 
@@ -117,6 +118,7 @@ class Writer:
                     ids=[draft.message_id for draft in write.drafts],
                     tries=tries,
                 ) from trouble
+            measures.WRITE_RETRIES.labels(write.stream).inc()
             log.warning("write again", subject=write.subject, tries=tries, reason=str(trouble))
             await asyncio.sleep(pause)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import signal
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +15,7 @@ from libs.bus.base import Reactor
 from libs.chassis.health import health_app
 from libs.chassis.service import Resources, Service
 from libs.core.errors import StudioError, Unavailable
+from libs.telemetry.process import name_service
 
 # Clients of the field block in their own code and answer no ping for minutes, so the server
 # never asks; a dead connection shows when something is sent.
@@ -42,7 +44,9 @@ async def run(services: Sequence[Service], resources: Resources, *, health_port:
     for service in services:
         if service.start is not None:
             await service.start()
-    parts = {name: task for service in services for name, task in _parts(service, resources)}
+    parts = {
+        name: task for service in services for name, task in _own_parts(service, resources).items()
+    }
     if health_port:
         app = health_app(services, resources)
         parts["health"] = asyncio.create_task(_serve(app, "0.0.0.0", health_port))  # noqa: S104
@@ -58,6 +62,16 @@ async def run(services: Sequence[Service], resources: Resources, *, health_port:
     finally:
         waiting.cancel()
         await _drain(services, parts, resources.settings.drain_seconds)
+
+
+def _own_parts(service: Service, resources: Resources) -> dict[str, asyncio.Task[None]]:
+    """Start the parts where log lines and spans know whose they are."""
+
+    def start() -> dict[str, asyncio.Task[None]]:
+        name_service(service.name)
+        return dict(_parts(service, resources))
+
+    return contextvars.copy_context().run(start)
 
 
 def _parts(service: Service, resources: Resources) -> Iterator[tuple[str, asyncio.Task[None]]]:
@@ -95,7 +109,7 @@ async def _serve(app: object, host: str, port: int) -> None:
         app,  # type: ignore[arg-type]
         host=host,
         port=port,
-        log_level="warning",
+        log_config=None,
         access_log=False,
         ws_ping_interval=WEBSOCKET_PING_SECONDS,
         ws_ping_timeout=WEBSOCKET_PING_SECONDS,
@@ -120,7 +134,9 @@ def _why(name: str, task: asyncio.Task[None]) -> StudioError:
     if isinstance(error, StudioError):
         return error
     log.error("part_ended", part=name, exc_info=error)
-    return Unavailable("a part of the service ended by itself", part=name, error=repr(error))
+    return Unavailable(
+        "a part of the service ended by itself", part=name, error=type(error).__name__
+    )
 
 
 async def _drain(

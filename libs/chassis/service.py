@@ -15,6 +15,7 @@ from libs.events.base import Event, subject
 from libs.events.envelope import Recorded
 from libs.sealed.base import Vault
 from libs.settings import Settings
+from libs.telemetry.reactions import reacting
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -69,4 +70,11 @@ class Service:
         """Hand an event to its reaction; events without one are none of its business."""
         reaction = self.reacts.get(type(recorded.event))
         if reaction is not None:
-            await reaction(recorded)
+            with reacting(
+                self.name,
+                type(recorded.event).__name__,
+                cause=recorded.traceparent,
+                tenant=recorded.tenant,
+                prompt_id=recorded.correlation_id,
+            ):
+                await reaction(recorded)

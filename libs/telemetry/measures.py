@@ -12,7 +12,7 @@ WAIT_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 60
 
 DELIVERIES: Final = Counter(
     "studio_deliveries_total",
-    "Deliveries that a service settled: done, refused, or set aside as dead letters.",
+    "Deliveries that a service settled: done, or set aside as dead letters.",
     ["service", "outcome"],
 )
 RETRIES: Final = Counter(
