@@ -101,17 +101,27 @@ async def transact(
     *,
     folds: Folds[S] | None = None,
     cold: ColdStart[S] | None = None,
+    fresh: bool = False,
 ) -> tuple[Recorded[Event], ...]:
     """Load, fold, decide and append; on a lost race load again, at most TRIES_MAX times.
 
     `folds` spares the load of what this process wrote last. `cold` gives a state from a
     snapshot and the sequence that it covers; without it a subject is read from its beginning.
+    `fresh` spares the load of a subject that is most likely empty: the append says if it is not.
     """
     tenant = subject.split(".")[2]
     for attempt in range(1, TRIES_MAX + 1):
-        remembered = folds.get(subject) if folds else None
-        state, last_seq = remembered or await _read(journal, decider, subject, cold)
+        known = folds.get(subject) if folds else None
+        if known is None and fresh and attempt == 1:
+            known = (decider.initial(), 0)
+            if not decider.decide(command, known[0]):
+                known = None
+        state, last_seq = known or await _read(journal, decider, subject, cold)
         events = tuple(decider.decide(command, state))
+        if not events and known is not None:
+            # No append will say that what is remembered is old, so the stream is asked.
+            state, last_seq = await _newer(journal, decider, subject, known)
+            events = tuple(decider.decide(command, state))
         if not events:
             if folds:
                 folds.put(subject, state, last_seq)
@@ -128,6 +138,13 @@ async def transact(
             folds.put(subject, fold(decider, state, events), recorded[-1].seq)
         return recorded
     raise Conflict("the subject moved at every try", subject=subject, tries=TRIES_MAX)
+
+
+async def _newer(
+    journal: Journal, decider: Decider[Any, S], subject: str, known: tuple[S, int]
+) -> tuple[S, int]:
+    loaded = await journal.load(subject, known[1])
+    return fold(decider, known[0], (each.event for each in loaded.events)), loaded.last_seq
 
 
 async def _read(

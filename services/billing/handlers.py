@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
 
 from libs.core.errors import Poisoned
 from libs.core.money import MICROS_PER_CREDIT
@@ -39,6 +41,7 @@ class Billing:
     welcome_credits: int
     folds: Folds[Account] = field(default_factory=Folds)
     accounts: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def on_prompt_validated(self, recorded: Recorded[PromptValidated]) -> None:
         """Set the price aside, or say why not."""
@@ -85,15 +88,19 @@ class Billing:
         account: str,
         command: Command,
     ) -> None:
-        await transact(
-            self.journal,
-            ledger,
-            subject(recorded.tenant, "ledger", account),
-            command,
-            recorded.cause(),
-            folds=self.folds,
-            cold=self.cold,
-        )
+        where = subject(recorded.tenant, "ledger", account)
+        # All prompts of an account write one subject: those in one process would only race and
+        # read the account anew each time.
+        async with self.turns.setdefault(where, asyncio.Lock()):
+            await transact(
+                self.journal,
+                ledger,
+                where,
+                command,
+                recorded.cause(),
+                folds=self.folds,
+                cold=self.cold,
+            )
 
     async def _account_of(self, tenant: str, prompt_id: str) -> str:
         known = self.accounts.get(prompt_id)

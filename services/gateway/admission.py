@@ -117,6 +117,7 @@ class Admission:
             Submit(event),
             Cause(correlation_id=event.prompt_id),
             cold=cold if event.keyed else None,
+            fresh=not event.keyed,
         )
         if not written and (before := await self._answer_before(who, event.prompt_id)):
             return before

@@ -96,7 +96,13 @@ class Outlet:
             await self.require()
             try:
                 written = await transact(
-                    self.bus.journal, execution, where, event, self.cause, folds=self.folds
+                    self.bus.journal,
+                    execution,
+                    where,
+                    event,
+                    self.cause,
+                    folds=self.folds,
+                    fresh=self.attempt == 1,
                 )
             except Unavailable as error:
                 # What was remembered may be what was not written: the next try looks again.

@@ -61,7 +61,13 @@ class OpenNsfw:
         except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
             log.warning("picture.unreadable", error=type(error).__name__)
             return {}
-        return {"nudity": max(float(self._network.classify(frame).nsfw) for frame in frames)}
+        return {"nudity": max(map(self._score, frames))}
+
+    def _score(self, frame: Image.Image) -> float:
+        # One colour shows nothing, and the network takes as long for it as for any picture.
+        if all(low == high for low, high in frame.getextrema()):
+            return 0.0
+        return float(self._network.classify(frame).nsfw)
 
     @staticmethod
     def _seek(picture: Image.Image, number: int) -> Image.Image:

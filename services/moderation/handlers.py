@@ -21,7 +21,9 @@ from services.moderation.domain import policy
 from services.moderation.domain.policy import JudgeOutput, JudgeText, Moderated, category_of
 from services.moderation.domain.text import Blocklist, texts_asked_for
 
-SUBMISSIONS_REMEMBERED_MAX = 10_000
+USERS_REMEMBERED_MAX = 10_000
+# Each may hold 64 KiB of sealed workflow, so only those that wait for their verdict are kept.
+SUBMISSIONS_KEPT_MAX = 256
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Moderation:
     thresholds: Mapping[str, float]
     folds: Folds[Moderated] = field(default_factory=Folds)
     users: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    submissions: OrderedDict[str, PromptSubmitted] = field(default_factory=OrderedDict)
+
+    async def on_prompt_submitted(self, recorded: Recorded[PromptSubmitted]) -> None:
+        """Keep the submission at hand until its verdict, which comes soon."""
+        self.submissions[recorded.event.prompt_id] = recorded.event
+        while len(self.submissions) > SUBMISSIONS_KEPT_MAX:
+            self.submissions.popitem(last=False)
 
     async def on_prompt_validated(self, recorded: Recorded[PromptValidated]) -> None:
         """Hold the words of the graph against the blocklist."""
@@ -55,6 +64,7 @@ class Moderation:
             ),
             recorded.cause(),
             folds=self.folds,
+            fresh=True,
         )
 
     async def on_node_finished(self, recorded: Recorded[NodeFinished]) -> None:
@@ -96,6 +106,7 @@ class Moderation:
             command,
             recorded.cause(),
             folds=self.folds,
+            fresh=True,
         )
 
     async def _user_of(self, tenant: str, prompt_id: str) -> str:
@@ -103,11 +114,18 @@ class Moderation:
         return known or (await self._submission(tenant, prompt_id)).user_id
 
     async def _submission(self, tenant: str, prompt_id: str) -> PromptSubmitted:
+        kept = self.submissions.pop(prompt_id, None)
+        if kept is not None:
+            self._remember(kept)
+            return kept
         loaded = await self.journal.load(subject(tenant, "prompt", prompt_id))
         for recorded in loaded.events:
             if isinstance(recorded.event, PromptSubmitted):
-                self.users[prompt_id] = recorded.event.user_id
-                while len(self.users) > SUBMISSIONS_REMEMBERED_MAX:
-                    self.users.popitem(last=False)
+                self._remember(recorded.event)
                 return recorded.event
         raise Poisoned("news of a prompt that was never submitted", prompt_id=prompt_id)
+
+    def _remember(self, submitted: PromptSubmitted) -> None:
+        self.users[submitted.prompt_id] = submitted.user_id
+        while len(self.users) > USERS_REMEMBERED_MAX:
+            self.users.popitem(last=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from libs.chassis.service import Resources, Service
 from libs.core.errors import Misconfigured
 from libs.events.execution import NodeFinished
+from libs.events.prompt import PromptSubmitted
 from libs.events.verdict import PromptValidated
 from services.moderation.classifiers import OpenNsfw
 from services.moderation.domain.text import Blocklist, parse_blocklist
@@ -30,6 +31,7 @@ def build(resources: Resources, settings: ModerationSettings | None = None) -> S
     return Service(
         name="moderation",
         reacts={
+            PromptSubmitted: moderation.on_prompt_submitted,
             PromptValidated: moderation.on_prompt_validated,
             NodeFinished: moderation.on_node_finished,
         },

@@ -62,6 +62,7 @@ class Validator:
             GiveVerdict(said),
             recorded.cause(),
             folds=self.folds,
+            fresh=True,
         )
 
     async def _rejected(

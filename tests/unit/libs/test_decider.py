@@ -138,8 +138,32 @@ async def test_folds_spare_the_load():
 async def test_folds_remember_a_state_even_if_nothing_was_decided():
     journal, folds = Journal(), Folds[int]()
     await act(journal, 0, folds=folds)
-    await act(journal, 0, folds=folds)
+    assert folds.get(SUBJECT) == (0, 0)
+    await act(journal, 1, folds=folds)
     assert journal.loads == [0]
+
+
+async def test_old_news_is_never_told_from_memory_alone():
+    journal, folds = Journal(), Folds[int]()
+    (first,) = await act(journal, 1, folds=folds)
+    assert await act(journal, 1, folds=folds) == ()
+    assert journal.loads == [0, first.seq]
+
+
+async def test_what_another_process_wrote_may_turn_nothing_into_something():
+    class Answers(Numbers):
+        """Answers what somebody else began, once."""
+
+        @staticmethod
+        def decide(most: int, count: int) -> Sequence[Event]:
+            return [queued(2)] if count == 1 else []
+
+    journal, folds = Journal(), Folds[int]()
+    assert await transact(journal, Answers(), SUBJECT, 0, CAUSE, folds=folds) == ()
+    await journal.bus.journal.append("acme", [queued(1)], 0, CAUSE)
+    (recorded,) = await transact(journal, Answers(), SUBJECT, 0, CAUSE, folds=folds)
+    assert recorded.event == queued(2)
+    assert folds.get(SUBJECT) == (2, recorded.seq)
 
 
 async def test_a_fold_that_is_behind_is_dropped_and_loaded():
@@ -207,3 +231,25 @@ def test_deciders_are_tested_in_sentences():
     given(Numbers(), queued(1)).when(-1).refused(Refused, "negative")
     with pytest.raises(AssertionError):
         given(Numbers()).when(1).then(queued(2))
+
+
+async def test_a_subject_that_is_most_likely_empty_is_written_without_a_load():
+    journal = Journal()
+    (recorded,) = await act(journal, 1, fresh=True)
+    assert recorded.event == queued(1)
+    assert journal.loads == []
+
+
+async def test_who_took_a_subject_for_empty_and_was_wrong_decides_on_what_is_there():
+    journal = Journal()
+    await act(journal, 1)
+    assert await act(journal, 1, fresh=True) == ()
+    (recorded,) = await act(journal, 2, fresh=True)
+    assert recorded.event == queued(2)
+    assert journal.events == [queued(1), queued(2)]
+
+
+async def test_nothing_to_do_on_an_empty_subject_is_only_believed_after_a_load():
+    journal = Journal()
+    assert await act(journal, 0, fresh=True) == ()
+    assert len(journal.loads) == 1

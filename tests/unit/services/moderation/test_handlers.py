@@ -61,6 +61,7 @@ class Place:
         self.service = Service(
             name="moderation",
             reacts={
+                PromptSubmitted: hands.on_prompt_submitted,
                 PromptValidated: hands.on_prompt_validated,
                 NodeFinished: hands.on_node_finished,
             },
@@ -150,7 +151,7 @@ async def test_a_harmless_picture_leaves_quarantine_once_and_can_be_served():
     (said,) = place.said()
     assert isinstance(said, OutputReleased)
     assert said.artifact == RELEASED
-    assert said.scores["nudity"] < 0.5
+    assert said.scores["nudity"] == 0
     assert await place.artifacts.get(RELEASED) == png()
 
 
@@ -186,3 +187,13 @@ async def test_the_network_scores_noise_and_colours_as_safe():
     Image.fromarray(noise).save(sink, "PNG")
     for data in (png(), png((250, 250, 250)), sink.getvalue()):
         assert (await network.scores(data))["nudity"] < 0.85
+
+
+async def test_one_colour_is_not_shown_to_the_network_but_one_pixel_more_is():
+    network = OpenNsfw(1)
+    picture = Image.new("RGB", (64, 64), (9, 9, 9))
+    picture.putpixel((0, 0), (9, 9, 10))
+    sink = io.BytesIO()
+    picture.save(sink, "PNG")
+    assert await network.scores(png()) == {"nudity": 0.0}
+    assert (await network.scores(sink.getvalue()))["nudity"] > 0
