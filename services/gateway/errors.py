@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from libs.core.errors import Misconfigured, Poisoned, Refused, StudioError, Unavailable
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.refusal import GraphRefused, problem, shown
+from services.gateway import metrics
 
 RETRY_AFTER_SECONDS: Final = 1
 # What these name is our own business: servers, addresses, settings.
@@ -55,6 +56,7 @@ def response_of(error: StudioError) -> JSONResponse:
     status = status_of(error)
     if status >= 500:  # noqa: PLR2004
         log.warning("request_failed", code=error.code, error=str(error))
+    metrics.REFUSED.labels(error.kind if isinstance(error, Refused) else error.code).inc()
     return JSONResponse(body_of(error), status, headers=_headers(error, status))
 
 
@@ -83,7 +85,9 @@ async def _http_exception(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _internal(request: Request, error: Exception) -> JSONResponse:
-    log.error("internal_error", path=request.url.path, exc_info=error)
+    # The route's pattern, never the path: paths may name files.
+    route = getattr(request.scope.get("route"), "path", "unknown")
+    log.error("internal_error", route=route, exc_info=error)
     body: JsonObject = {
         "error": problem("internal", "Something went wrong on our side", ""),
         "node_errors": {},

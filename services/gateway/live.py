@@ -21,6 +21,7 @@ from libs.events.signals import RECORDED_SUBJECT, Committed, Progress, progress_
 from services.gateway import metrics
 from services.gateway.answers import Answers, answer_of
 from services.gateway.archive import Archive
+from services.gateway.delivery import Deliveries
 from services.gateway.domain.frames import executing
 from services.gateway.domain.queue import Key, Queue
 from services.gateway.domain.story import Story
@@ -50,6 +51,7 @@ class Live:
     telling: Telling
     queue: Queue = field(default_factory=Queue)
     answers: Answers = field(default_factory=Answers)
+    deliveries: Deliveries = field(default_factory=Deliveries)
     recorded_seq: int = 0
     _position: int = 0
     _ending: OrderedDict[Key, Story] = field(default_factory=OrderedDict)
@@ -89,7 +91,7 @@ class Live:
             try:
                 committed = Committed.model_validate_json(signal.data)
             except ValidationError as error:
-                log.warning("bad_signal", subject=signal.subject, error=str(error))
+                log.warning("bad_signal", subject=signal.subject, errors=error.error_count())
                 continue
             if committed.stream == EVENTS_STREAM:
                 self._recorded(committed.seq)
@@ -111,7 +113,7 @@ class Live:
             try:
                 progress = Progress.model_validate_json(signal.data)
             except ValidationError as error:
-                log.warning("bad_signal", subject=signal.subject, error=str(error))
+                log.warning("bad_signal", subject=signal.subject, errors=error.error_count())
                 continue
             story = self.queue.get(signal.subject.split(".")[TENANT_TOKEN], progress.prompt_id)
             if story is not None:
@@ -165,6 +167,7 @@ class Live:
                 self._judged.append(recorded)
             case RunEnded():
                 self._ending[key] = story
+                self.deliveries.begin(key, recorded)
         if not isinstance(recorded.event, OutputReleased | OutputBlocked):
             self.telling.hear(story, recorded)
         self._settle()
@@ -207,6 +210,7 @@ class Live:
         if story.attempt:
             over = executing(story.prompt_id, None, story.ended_seq)
             self.hub.tell(story.owner, story.submitted.client_id, [over])
+        self.deliveries.end(story)
         if story.ended is not None:
             metrics.ENDED.labels(story.ended.outcome).inc()
         self._wake()

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.chassis.service import Resources, Service
+from libs.telemetry.http import Traced
 from services.gateway import errors, metrics
 from services.gateway.admission import Admission
 from services.gateway.archive import Archive
@@ -105,6 +106,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         add_routes(app, part.routes())
     SocketRoute(gateway).add_to(app)
     app.add_middleware(Counting)
+    app.add_middleware(Traced)
     return app
 
 

@@ -6,13 +6,23 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from libs.telemetry.measures import SECONDS
+
 REQUESTS: Final = Counter(
     "studio_gateway_requests_total", "HTTP requests by route and status.", ["route", "status"]
 )
 ADMISSION: Final = Histogram(
     "studio_gateway_admission_seconds",
     "Time from a submission to its answer.",
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    buckets=SECONDS,
+)
+REFUSED: Final = Counter(
+    "studio_gateway_refused_total", "Requests that were refused, by reason.", ["reason"]
+)
+DELIVERY: Final = Histogram(
+    "studio_gateway_delivery_seconds",
+    "Time from the end of a run to the frame that tells of it.",
+    buckets=SECONDS,
 )
 WITHDRAWN: Final = Counter(
     "studio_gateway_withdrawn_total", "Submissions that were withdrawn for want of an answer."

@@ -24,6 +24,7 @@ class Parked:
 
     offer: Offer
     answer: asyncio.Future[LeaseAnswer]
+    since: datetime
 
     def say(self, answer: LeaseAnswer) -> None:
         """Answer, unless nobody waits for it any more."""
@@ -90,7 +91,7 @@ class Desk:
         before = self._parked.pop(offer.worker_id, None)
         if before is not None:
             before.say(LeaseAnswer())
-        parked = Parked(offer, asyncio.get_running_loop().create_future())
+        parked = Parked(offer, asyncio.get_running_loop().create_future(), self.now())
         self._parked[offer.worker_id] = parked
         self.changed()
         try:

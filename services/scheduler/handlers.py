@@ -18,6 +18,8 @@ from libs.events.envelope import Cause, Recorded
 from libs.events.run import LeaseExpired
 from libs.events.signals import Heartbeat, Stop, control_subject
 from libs.events.worker import WorkerStopped
+from libs.telemetry import tracing
+from services.scheduler import metrics
 from services.scheduler.desk import Desk, Parked
 from services.scheduler.domain import run
 from services.scheduler.domain.board import Board
@@ -128,6 +130,7 @@ class Scheduler:
         self.numbers.forget()
         self.board.fleet.judge_from(self.now())
         self.leading = True
+        metrics.lead(leading=True, now=self.now())
         for prompt_id in list(self.board.stories):
             self.look_at(prompt_id)
         self.match()
@@ -135,6 +138,7 @@ class Scheduler:
     def cease(self) -> None:
         """Stop to act, and send everybody who asks away."""
         self.leading = False
+        metrics.lead(leading=False, now=self.now())
         self.desk.clear()
 
     async def settle(self) -> None:
@@ -160,6 +164,7 @@ class Scheduler:
 
     def _sweep(self, now: datetime) -> None:
         self.board.fleet.sweep(now)
+        metrics.look_at(self.board.room, len(self.board.holders), now)
         self._told = {key: at for key, at in self._told.items() if key[0] in self.board.stories}
         offers = self.board.fleet.known_offers(now)
         found: dict[tuple[tuple[str, ...], int], str] = {}
@@ -250,9 +255,17 @@ class Scheduler:
         if not events:
             return ()
         cause = self.board.causes.get(story.prompt_id, Cause(correlation_id=story.prompt_id))
-        async with self._appends:
-            written = await self.bus.journal.append(story.tenant, events, story.run_seq, cause)
+        with tracing.span(
+            f"scheduler {type(command).__name__}",
+            kind="consumer",
+            parent=cause.traceparent,
+            tenant=story.tenant,
+            prompt_id=story.prompt_id,
+        ):
+            async with self._appends:
+                written = await self.bus.journal.append(story.tenant, events, story.run_seq, cause)
         for recorded in written:
+            metrics.count(story, recorded)
             self.board.apply(recorded)
             if isinstance(recorded.event, LeaseExpired):
                 expired = recorded.event
@@ -292,8 +305,9 @@ class Scheduler:
                 command = GrantLease(
                     prompt_id, match.offer.worker_id, self.now(), self.settings.term_seconds
                 )
-                if await self._guarded(story, command):
-                    answer = self.board.answer(prompt_id)
+                with self._leasing(story, match, parked):
+                    if await self._guarded(story, command):
+                        answer = self.board.answer(prompt_id)
         finally:
             self.board.granting.discard(prompt_id)
             parked.say(answer)
@@ -301,6 +315,20 @@ class Scheduler:
             if left is not None:
                 self.board.place(left)
                 self.look_at(prompt_id)
+
+    def _leasing(self, story: Story, match: Match, parked: Parked) -> tracing.Span:
+        """Return the span of an ask, from when both the worker and the run waited."""
+        since = max(match.waiting.since, parked.since)
+        return tracing.span(
+            "lease ask",
+            kind="server",
+            parent=self.board.causes.get(story.prompt_id, Cause()).traceparent,
+            tenant=story.tenant,
+            prompt_id=story.prompt_id,
+            began_ns=int(since.timestamp() * 1e9),
+            worker_id=match.offer.worker_id,
+            queued_seconds=(self.now() - match.waiting.since).total_seconds(),
+        )
 
     # Burying.
 
@@ -319,7 +347,9 @@ class Scheduler:
         where = subject(letter.tenant, "run", letter.prompt_id)
         command = GiveUpRun(letter.prompt_id, "internal")
         cause = self.board.causes.get(letter.prompt_id, Cause(correlation_id=letter.prompt_id))
+        story = self.board.stories.get(letter.prompt_id) or Story(letter.prompt_id, letter.tenant)
         for recorded in await transact(self.bus.journal, run, where, command, cause):
+            metrics.count(story, recorded)
             self.board.apply(recorded)
         log.error("gave_up", prompt_id=letter.prompt_id, service=letter.service)
 
