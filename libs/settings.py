@@ -27,6 +27,17 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("NATS_URL", "STUDIO_NATS_URL"),
         description="NATS server; empty means that `studio up` starts one.",
     )
+    nats_user: str = Field(
+        default="",
+        validation_alias=AliasChoices("NATS_USER", "STUDIO_NATS_USER"),
+        description="User on the NATS server, with the rights of one service; empty means that "
+        "NATS_URL says it.",
+    )
+    nats_password: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias=AliasChoices("NATS_PASSWORD", "STUDIO_NATS_PASSWORD"),
+        description="Password of NATS_USER.",
+    )
     database_url: str = Field(
         default="",
         validation_alias=AliasChoices("DATABASE_URL", "STUDIO_DATABASE_URL"),
@@ -57,6 +68,11 @@ class Settings(BaseSettings):
         default="hanzo-models",
         validation_alias=AliasChoices("S3_MODEL_BUCKET", "STUDIO_S3_MODEL_BUCKET"),
         description="Bucket of model files (R279).",
+    )
+    hanzo_api_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias=AliasChoices("HANZO_API_KEY", "STUDIO_HANZO_API_KEY"),
+        description="API key that `studio generate` shows to a house that wants one.",
     )
     master_key: SecretStr = Field(
         default=SecretStr(""),

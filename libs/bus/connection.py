@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import nats.aio.client
 import nats.errors
 import structlog
 
+from libs.bus.subjects import safe_token
 from libs.core.errors import Misconfigured, Poisoned, Unavailable
 from libs.core.jsonvalue import JsonObject
 
@@ -54,6 +56,19 @@ class ApiError(Unavailable):
 Hear = Callable[[Message], None]
 
 
+@dataclass(frozen=True)
+class Login:
+    """Who we are on the server; with an empty user the URL says it."""
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+
+def inbox_prefix(user: str) -> str:
+    """Return where answers to that user come, which no other user may read."""
+    return f"_INBOX.{safe_token(user)}"
+
+
 class Connection:
     """A connection that comes back for ever, and raises errors of the house."""
 
@@ -67,12 +82,14 @@ class Connection:
         self._trouble, self._troubled = "", 0.0
         self._watchers: set[Callable[[], None]] = set()
 
-    async def open(self, url: str) -> None:
+    async def open(self, url: str, login: Login = Login()) -> None:
         """Connect; raise Misconfigured or Unavailable with what to do about it."""
         if not url:
             raise Misconfigured("NATS_URL is empty: give the URL of a NATS server")
+        if bool(login.user) != bool(login.password):
+            raise Misconfigured("NATS_USER and NATS_PASSWORD go together: give both or neither")
         self._refused = asyncio.get_running_loop().create_future()
-        connecting = asyncio.ensure_future(self._connect(url))
+        connecting = asyncio.ensure_future(self._connect(url, login))
         try:
             await asyncio.wait(
                 (connecting, self._refused),
@@ -81,7 +98,8 @@ class Connection:
             )
             if self._refused.done():
                 raise Misconfigured(
-                    "NATS refused the login in NATS_URL", reason=self._refused.result()
+                    "NATS refused the login in NATS_URL, or in NATS_USER and NATS_PASSWORD",
+                    reason=self._refused.result(),
                 )
             if not connecting.done():
                 raise Unavailable("no NATS server answers at NATS_URL", seconds=CONNECT_SECONDS)
@@ -190,10 +208,13 @@ class Connection:
                 await self._on_error(error)
         await self._client.close()
 
-    async def _connect(self, url: str) -> None:
+    async def _connect(self, url: str, login: Login) -> None:
         await self._client.connect(
             servers=[part.strip() for part in url.split(",")],
             name=f"{self._name} {self._purpose}",
+            user=login.user or None,
+            password=login.password or None,
+            inbox_prefix=inbox_prefix(login.user or _user_in(url) or self._name),
             error_cb=self._on_error,
             disconnected_cb=self._on_lost,
             reconnected_cb=self._on_return,
@@ -275,6 +296,13 @@ def ours(subject: str) -> Iterator[None]:
         raise Unavailable(
             "the bus is not reached", subject=subject, reason=str(error) or repr(error)
         ) from error
+
+
+def _user_in(url: str) -> str:
+    try:
+        return urlsplit(url.partition(",")[0]).username or ""
+    except ValueError:
+        return ""  # The client library says what is wrong with it.
 
 
 def _plain(headers: Mapping[str, str] | None) -> dict[str, str] | None:

@@ -14,7 +14,7 @@ from libs.bus.base import (
     Signal,
     StreamState,
 )
-from libs.bus.connection import Connection
+from libs.bus.connection import Connection, Login
 from libs.bus.deadletter import letter_of, letter_of_delivery
 from libs.bus.feed import FeedReader, stream_state
 from libs.bus.journal import JetStreamJournal
@@ -37,9 +37,10 @@ HEALTH_SECONDS = 2.0
 async def connect(settings: Settings, name: str) -> Bus:
     """Connect the process called `name` to the NATS server that `settings` name."""
     news, signals = Connection(name, "news"), Connection(name, "signals")
-    await news.open(settings.nats_url)
+    login = Login(settings.nats_user, settings.nats_password.get_secret_value())
+    await news.open(settings.nats_url, login)
     try:
-        await signals.open(settings.nats_url)
+        await signals.open(settings.nats_url, login)
     except StudioError:
         await news.close()
         raise

@@ -21,6 +21,11 @@ PUBLIC_STREAM = "PUBLIC"
 LETTER_SECONDS_MAX = 120
 
 
+def public_subject(tenant: str, kind: str) -> str:
+    """Return where those outside hear of one kind of news."""
+    return f"pub.v1.{tenant}.generation.{kind}"
+
+
 async def write_letter(connection: Connection, letter: DeadLetter) -> None:
     """Keep a dead letter; the same one twice is kept once."""
     headers = headers_of(letter)
@@ -69,6 +74,6 @@ async def write_public(
     connection: Connection, tenant: str, kind: str, event_id: str, body: JsonObject
 ) -> None:
     """Publish one event to those outside."""
-    subject = f"pub.v1.{tenant}.generation.{safe_token(kind)}"
+    subject = public_subject(tenant, safe_token(kind))
     data = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
     await Writer(connection).write(Write(PUBLIC_STREAM, subject, [Draft(event_id, data)]))

@@ -43,7 +43,7 @@ def generate(
         str | None, typer.Option(help="Checkpoint file; `studio models` lists them.")
     ] = None,
     token: Annotated[
-        str, typer.Option(envvar="HANZO_API_KEY", help="API key, where the house wants one.")
+        str, typer.Option(help="API key, where the house wants one; else HANZO_API_KEY.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
@@ -51,7 +51,9 @@ def generate(
 
     Example: studio generate "a red circle on blue" -o circle.png
     """
-    client = StudioClient(running_url(Settings()), token)
+    settings = Settings()
+    key = token or settings.hanzo_api_key.get_secret_value()
+    client = StudioClient(running_url(settings), key)
     made = make(client, text, output, negative=negative, seed=seed, model=model)
     if as_json:
         print_json(told(made))

@@ -61,9 +61,12 @@ async def live(
             "STUDIO_MASTER_KEY": settings.master_key.get_secret_value() or master_key(home),
             "STUDIO_GATEWAY_PORT": str(chosen),
         }
+        if "nats" in servers.pids:
+            # A login for another server would go before the one in the address.
+            environment |= {"NATS_USER": "", "NATS_PASSWORD": ""}
         os.environ.update(environment)
         await provision(Settings())
-        async with Supervisor(_programs(split=split)) as supervisor:
+        async with Supervisor(_programs(servers, split=split)) as supervisor:
             servers.announce(studio=url)
             living = Living(url, home, servers, supervisor)
             await _until_ready(living)
@@ -83,9 +86,12 @@ def free_port(wished: int) -> int:
     raise Unavailable("no port is free on this machine", host=HOST, wished=wished)
 
 
-def _programs(*, split: bool) -> list[Program]:
+def _programs(servers: EmbeddedServers, *, split: bool) -> list[Program]:
     names = (*CPU_SERVICES, WORKER) if split else ("house", WORKER)
-    return [Program(name, (sys.executable, "-m", "services.cli", name)) for name in names]
+    return [
+        Program(name, (sys.executable, "-m", "services.cli", name), servers.environment_of(name))
+        for name in names
+    ]
 
 
 async def _until_ready(living: Living) -> None:

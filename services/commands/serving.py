@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from libs.core.errors import StudioError, Unavailable
+from libs.core.errors import Misconfigured, StudioError, Unavailable
 from libs.settings import Settings
 from libs.telemetry.process import secrets_of, telemetry
 from services.commands.console import err, plain_errors
@@ -53,15 +54,41 @@ def house(health_port: HealthPort = 0) -> None:
 
 
 @plain_errors
-def provision_command() -> None:
+def provision_command(
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Only write streams and NATS rights as files into this folder.",
+        ),
+    ] = None,
+) -> None:
     """Create streams, tables and buckets that are missing; safe to repeat."""
     from libs.chassis.resources import check_settings, provision
 
     settings = Settings()
+    if write is not None:
+        _write_files(write, settings)
+        return
     with telemetry("provision", settings.log_level, secrets=secrets_of(settings)):
         check_settings(settings)
         asyncio.run(provision(settings))
     err.print("streams, tables and buckets are there")
+
+
+def _write_files(folder: Path, settings: Settings) -> None:
+    from libs.bus.authorization import files
+
+    for name, text in files(settings).items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise Misconfigured(
+                "the folder cannot be written to", folder=str(folder), reason=str(error)
+            ) from error
+    err.print(f"streams and rights are written to {folder}")
 
 
 def serve(names: Sequence[str], process: str, health_port: int = 0) -> None:

@@ -58,6 +58,7 @@ class EmbeddedServers:
         self._watchers: list[asyncio.Task[None]] = []
         self._addresses = Addresses()
         self._urls: dict[str, str] = {}
+        self._nats_urls: Mapping[str, str] = {}
         self.failed: asyncio.Future[StudioError]
 
     async def __aenter__(self) -> Addresses:
@@ -91,6 +92,10 @@ class EmbeddedServers:
         """The servers' process ids, by name."""
         return {name: server.pid for name, server in self._servers.items()}
 
+    def environment_of(self, user: str) -> dict[str, str]:
+        """Return what a process gets instead of the operator's address: that of its NATS user."""
+        return {"NATS_URL": self._nats_urls[user]} if self._nats_urls else {}
+
     def announce(self, **urls: str) -> None:
         """Tell other processes of this user where this house is, with these further URLs."""
         self._urls.update(urls)
@@ -118,6 +123,7 @@ class EmbeddedServers:
             self._home, port=self._wished["nats"], monitoring_port=self._wished["monitoring"]
         )
         self._servers["nats"] = started.server
+        self._nats_urls = started.urls
         return {"nats_url": started.url}
 
     async def _start_postgres(self) -> dict[str, str]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from libs.bus.authorization import ALL_USERS, users
+from libs.bus.rights import OPERATOR
 from libs.chassis.embedded.child import Command
 from libs.chassis.embedded.home import lay_out, log_of
 from libs.chassis.embedded.ports import LOOPBACK
 from libs.chassis.embedded.secret import secret, write_private
 from libs.chassis.embedded.server import Ports, Recipe, Server, binary
 
-USER = "studio"
 PORT = 4222
 MONITORING_PORT = 8222
 PAYLOAD_BYTES_MAX = 1024 * 1024
@@ -23,11 +25,16 @@ INBOX = "_INBOX.ready"
 
 @dataclass(frozen=True)
 class Nats:
-    """A running NATS server."""
+    """A running NATS server; `urls` are its one address for each user, with that user's rights."""
 
-    url: str = field(repr=False)
+    urls: Mapping[str, str] = field(repr=False)
     monitoring_url: str
     server: Server
+
+    @property
+    def url(self) -> str:
+        """The address for whoever may do everything."""
+        return self.urls[OPERATOR]
 
 
 async def start_nats(
@@ -50,14 +57,18 @@ async def start_nats(
     await server.start({"client": port, "monitoring": monitoring_port})
     chosen = server.ports
     return Nats(
-        url=f"nats://{USER}:{_password(folder)}@{LOOPBACK}:{chosen['client']}",
+        urls={
+            user: f"nats://{user}:{password}@{LOOPBACK}:{chosen['client']}"
+            for user, password in _passwords(folder).items()
+        },
         monitoring_url=f"http://{LOOPBACK}:{chosen['monitoring']}",
         server=server,
     )
 
 
-def _password(folder: Path) -> str:
-    return secret(folder / "password")
+def _passwords(folder: Path) -> dict[str, str]:
+    names = {user: f"password-{user}" for user in ALL_USERS} | {OPERATOR: "password"}
+    return {user: secret(folder / name) for user, name in names.items()}
 
 
 async def _prepare(home: Path, folder: Path, ports: Ports) -> Command:
@@ -74,7 +85,7 @@ def _config(folder: Path, ports: Ports) -> str:
         "listen": f"{LOOPBACK}:{ports['client']}",
         "http": f"{LOOPBACK}:{ports['monitoring']}",
         "max_payload": PAYLOAD_BYTES_MAX,
-        "authorization": {"user": USER, "password": _password(folder)},
+        "authorization": {"users": users(_passwords(folder))},
         "jetstream": {"store_dir": str(folder / "data"), "sync_interval": "always"},
     }
     return json.dumps(config, indent=2)
@@ -84,7 +95,8 @@ async def _answers(folder: Path, ports: Ports) -> str:
     """Log in and ask JetStream about the account, in the server's own line protocol."""
     reader, writer = await asyncio.open_connection(LOOPBACK, ports["client"])
     try:
-        login = {"user": USER, "pass": _password(folder), "verbose": False, "headers": True}
+        password = _passwords(folder)[OPERATOR]
+        login = {"user": OPERATOR, "pass": password, "verbose": False, "headers": True}
         writer.write(
             f"CONNECT {json.dumps(login | {'no_responders': True})}\r\n"
             f"SUB {INBOX} 1\r\nPUB $JS.API.INFO {INBOX} 0\r\n\r\n".encode()
