@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Generic, TypeVar, cast
 
+import orjson
 from pydantic import ValidationError
 
 from libs.core.errors import Poisoned
@@ -19,6 +20,9 @@ from libs.events.upcasts import upcast
 TYPE_PREFIX = "ai.hanzo.studio."
 SCHEMA_PREFIX = "https://schemas.hanzo.ai/studio/"
 TENANT_TOKEN = 2
+# Several readers of one process see the same bytes within moments; long ones are not kept.
+MEMORY_SIZE = 256
+MEMORY_BYTES_MAX = 16 * 1024
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
@@ -84,13 +88,19 @@ def wrap(
         body["attempt"] = attempt
     # CloudEvents knows absent attributes, not empty ones.
     present = {name: value for name, value in body.items() if value != ""}
-    return json.dumps(present, separators=(",", ":"), ensure_ascii=False).encode()
+    return orjson.dumps(present)
 
 
 def unwrap(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
     """Read bytes from the bus; raise Poisoned if they are no event that we know."""
+    if len(payload) > MEMORY_BYTES_MAX:
+        return _unwrap(payload, seq, subject)
+    return _remembered(payload, seq, subject)
+
+
+def _unwrap(payload: bytes, seq: int, subject: str) -> Recorded[Event]:
     try:
-        body = json.loads(payload)
+        body = orjson.loads(payload)
         name = str(body["type"]).removeprefix(TYPE_PREFIX)
         major = int(str(body["dataschema"]).rpartition("/v")[2])
         data = upcast(name, major, body["data"])
@@ -114,6 +124,9 @@ def unwrap(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
         ) from error
 
 
+_remembered = lru_cache(MEMORY_SIZE)(_unwrap)
+
+
 def read(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
     """Read bytes for a reader that must see everything: what is no event comes as Unreadable."""
     try:
@@ -125,7 +138,7 @@ def read(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
 def _unreadable(payload: bytes, seq: int, subject: str, reason: str) -> Recorded[Event]:
     """Keep what can be told: the wire fields if it is JSON, else the place and the bytes."""
     try:
-        body = json.loads(payload)
+        body = orjson.loads(payload)
     except ValueError:
         body = {}
     fields = body if isinstance(body, dict) else {}

@@ -65,7 +65,7 @@ class OpenNsfw:
 
     def _score(self, frame: Image.Image) -> float:
         # One colour shows nothing, and the network takes as long for it as for any picture.
-        if all(low == high for low, high in frame.getextrema()):
+        if len(frame.getcolors(1) or ()) == 1:
             return 0.0
         return float(self._network.classify(frame).nsfw)
 
