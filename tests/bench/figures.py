@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,3 +45,14 @@ class Taken:
 
     figures: Figures
     breakdowns: Mapping[str, Breakdown] = field(default_factory=dict)
+
+
+def spread(values: Sequence[float], unit: str, prefix: str = "") -> Figures:
+    """Return the median, the 95th percentile and the largest of what was measured."""
+    if len(values) < 2:
+        raise AssertionError("nothing was measured")
+    return {
+        f"{prefix}p50_{unit}": statistics.median(values),
+        f"{prefix}p95_{unit}": statistics.quantiles(values, n=20, method="inclusive")[18],
+        f"{prefix}max_{unit}": max(values),
+    }

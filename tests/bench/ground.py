@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from rich.progress import Progress
 
@@ -24,13 +25,27 @@ class Ground:
     split: bool = False
     _stack: ExitStack = field(default_factory=ExitStack)
     _house: House | None = None
+    _houses: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.forget_house()
 
     def house(self) -> House:
         """Return the shared house, started when it is first asked for."""
         if self._house is None:
+            self._houses += 1
             with self.bar("starting a house", None):
-                self._house = self._stack.enter_context(self.new_house("shared"))
+                new = self.new_house(f"shared-{self._houses}")
+                self._house = self._stack.enter_context(new)
         return self._house
+
+    def forget_house(self) -> None:
+        """Stop the shared house; whoever asks next gets a new one."""
+        self._house = None
+        self._stack.close()
 
     @contextmanager
     def new_house(self, name: str) -> Iterator[House]:
@@ -47,8 +62,3 @@ class Ground:
             yield lambda: self.progress.advance(task)
         finally:
             self.progress.remove_task(task)
-
-    def close(self) -> None:
-        """Stop the shared house."""
-        self._house = None
-        self._stack.close()

@@ -11,14 +11,12 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import uvloop
-from websockets.asyncio.client import connect
 
 from tests.bench.programs import say
-from tests.bench.wire import Wire, ended_prompt, socket_url
+from tests.bench.wire import Listener, Wire, ended_prompt
 from tests.e2e.watching import tiny_graph
 
 CONNECTIONS = 8
@@ -35,6 +33,7 @@ class Load:
     client_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     submitted: set[str] = field(default_factory=set)
     ended: list[str] = field(default_factory=list)
+    refused: int = 0
     stopping: bool = False
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(OPEN_MAX))
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,18 +47,19 @@ class Load:
             if self.stopping:
                 break
             self.color = (self.color + 1) % COLORS
-            self.submitted.add(await wire.submit(tiny_graph(self.color), self.client_id))
+            if prompt_id := await wire.submit(tiny_graph(self.color), self.client_id):
+                self.submitted.add(prompt_id)
+            else:
+                self.refused += 1
+                self.room.release()
         wire.close()
 
-    async def listen(self) -> None:
+    def hear(self, text: bytes) -> None:
         """Count terminal frames; each makes room for one more prompt."""
-        address = socket_url(self.url, self.client_id)
-        async with connect(address, compression=None, max_size=None, max_queue=None) as socket:
-            async for text in socket:
-                if prompt_id := ended_prompt(text):
-                    self.ended.append(prompt_id)
-                    self.room.release()
-                    self.news.set()
+        if prompt_id := ended_prompt(text):
+            self.ended.append(prompt_id)
+            self.room.release()
+            self.news.set()
 
     async def drain(self, posting: list[asyncio.Task[None]]) -> None:
         """Stop submitting and wait for the ends of all that was accepted."""
@@ -75,29 +75,21 @@ class Load:
 
 async def run(load: Load, warm_seconds: float, seconds: float) -> None:
     """Warm up, measure a window, drain, and tell what came of it."""
-    parts = [asyncio.create_task(load.listen())]
-    await asyncio.sleep(0)
+    listener = await Listener.open(load.url, load.client_id, load.hear)
     posting = [asyncio.create_task(load.post()) for _ in range(CONNECTIONS)]
-    parts += posting
-    await _unless_failed(parts, warm_seconds)
-    clock: Callable[[], tuple[float, float]] = lambda: (time.monotonic(), time.process_time())  # noqa: E731
-    (began, spent), first = clock(), len(load.ended)
-
-    say("begun")
-    await _unless_failed(parts, seconds)
-    (finished, spent_after), last = clock(), len(load.ended)
+    await _unless_failed(posting, warm_seconds)
+    first, began, spent = len(load.ended), time.monotonic(), time.process_time()
+    say("warm")
+    await _unless_failed(posting, seconds)
     say(
         "measured",
-        prompts=last - first,
-        seconds=finished - began,
-        client_cpu_seconds=spent_after - spent,
+        prompts=len(load.ended) - first,
+        seconds=time.monotonic() - began,
+        client_cpu_seconds=time.process_time() - spent,
     )
     await load.drain(posting)
-    say(
-        "drained",
-        submitted=len(load.submitted),
-        doubled=len(load.ended) - len(set(load.ended)),
-    )
+    listener.close()
+    say("drained", refused=load.refused, doubled=len(load.ended) - len(set(load.ended)))
 
 
 async def _unless_failed(parts: list[asyncio.Task[None]], seconds: float) -> None:

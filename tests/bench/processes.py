@@ -1,4 +1,4 @@
-"""What the processes of a house cost: CPU seconds and memory, read from /proc."""
+"""What the processes of a house cost: CPU seconds, bytes written and memory, read from /proc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.e2e.houses import House
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-KIB_PER_MIB = 1024
+KIB = 1024
 # utime, stime, cutime and cstime in what follows the process name in /proc/<pid>/stat.
 USER, SYSTEM, USER_OF_DEAD, SYSTEM_OF_DEAD = 11, 12, 13, 14
 PYTHON = re.compile(r"python[\d.]*")
@@ -19,36 +19,34 @@ PYTHON = re.compile(r"python[\d.]*")
 
 @dataclass(frozen=True)
 class Spent:
-    """CPU seconds, in programs and in the kernel for them."""
+    """CPU seconds, in programs and in the kernel for them, and KiB that went to the disk."""
 
     user: float = 0.0
     system: float = 0.0
+    written_kib: float = 0.0
 
     @property
-    def total(self) -> float:
-        """Return both together."""
+    def cpu(self) -> float:
+        """Return all CPU seconds."""
         return self.user + self.system
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(self.user + other.user, self.system + other.system)
+        return Spent(
+            self.user + other.user,
+            self.system + other.system,
+            self.written_kib + other.written_kib,
+        )
 
     def __sub__(self, other: Spent) -> Spent:
-        return Spent(self.user - other.user, self.system - other.system)
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """Memory of a process in MiB: its share of shared pages counted once, and its own alone."""
-
-    pss: float = 0.0
-    private: float = 0.0
-
-    def __add__(self, other: Footprint) -> Footprint:
-        return Footprint(self.pss + other.pss, self.private + other.private)
+        return Spent(
+            self.user - other.user,
+            self.system - other.system,
+            self.written_kib - other.written_kib,
+        )
 
 
 def spent_by(house: House) -> dict[str, Spent]:
-    """Return the CPU seconds that each program of `house` has used since it started.
+    """Return what each program of `house` has used since it started.
 
     The time of a child that has died is its parent's, as the kernel keeps it.
     """
@@ -60,20 +58,18 @@ def spent_by(house: House) -> dict[str, Spent]:
     return found
 
 
-def footprints(house: House) -> dict[str, Footprint]:
-    """Return the memory of each program of `house`; processes of one program are summed."""
-    found: dict[str, Footprint] = {}
+def memory_mib(house: House) -> dict[str, float]:
+    """Return the memory of each program of `house` in MiB, shared pages counted once in all.
+
+    This is the proportional set size; a sum of resident sizes would count shared pages again
+    for each process that maps them.
+    """
+    found: dict[str, float] = {}
     for pid in _pids(house):
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-        except OSError:
-            continue
-        sizes = {
-            line.split(":")[0]: int(line.split()[1]) / KIB_PER_MIB for line in text.splitlines()[1:]
-        }
-        own = sizes["Private_Clean"] + sizes["Private_Dirty"]
-        name = program_name(pid)
-        found[name] = found.get(name, Footprint()) + Footprint(sizes["Pss"], own)
+        for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
+            if line.startswith("Pss:"):
+                name = program_name(pid)
+                found[name] = found.get(name, 0.0) + int(line.split()[1]) / KIB
     return found
 
 
@@ -89,7 +85,7 @@ def program_name(pid: int) -> str:
     words = _read(f"/proc/{pid}/cmdline").rstrip("\0").split("\0")
     if "services.gpu_worker.engine" in words:
         return "engine"
-    if "services.cli" in words:
+    if "services.cli" in words[:-1]:
         command = words[words.index("services.cli") + 1]
         return "studio up" if command == "up" else command
     name = _read(f"/proc/{pid}/comm").strip()
@@ -101,12 +97,20 @@ def _pids(house: House) -> Iterable[int]:
 
 
 def _spent(pid: int) -> Spent | None:
-    text = _read(f"/proc/{pid}/stat")
-    fields = text.rpartition(")")[2].split()
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if not fields:
         return None
     ticks = [int(fields[at]) for at in (USER, SYSTEM, USER_OF_DEAD, SYSTEM_OF_DEAD)]
-    return Spent((ticks[0] + ticks[2]) / TICKS_PER_SECOND, (ticks[1] + ticks[3]) / TICKS_PER_SECOND)
+    written = [
+        int(line.split()[1])
+        for line in _read(f"/proc/{pid}/io").splitlines()
+        if line.startswith("write_bytes:")
+    ]
+    return Spent(
+        user=(ticks[0] + ticks[2]) / TICKS_PER_SECOND,
+        system=(ticks[1] + ticks[3]) / TICKS_PER_SECOND,
+        written_kib=sum(written) / KIB,
+    )
 
 
 def _read(path: str) -> str:
