@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from libs.core.errors import Misconfigured, Poisoned, Refused, StudioError, Unavailable
 from libs.core.jsonvalue import Json, JsonObject
@@ -76,12 +77,23 @@ async def _studio_error(_request: Request, error: Exception) -> JSONResponse:
     return response_of(error)
 
 
-async def _http_exception(_request: Request, error: Exception) -> JSONResponse:
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
     body: JsonObject = {"error": problem(kind, str(error.detail), ""), "node_errors": {}}
-    return JSONResponse(body, error.status_code, headers=error.headers)
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return JSONResponse(body, error.status_code, headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return all methods of the path; each has a route of its own, which knows of no other."""
+    routes = request.app.routes
+    paths = [route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    same = [getattr(route, "methods", None) or () for route in routes if route.path in paths[:1]]
+    return {method for methods in same for method in methods}
 
 
 async def _internal(request: Request, error: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import NoReturn
 
 from starlette.requests import ClientDisconnect, Request
@@ -14,6 +15,7 @@ from libs.graph.refusal import GraphRefused, problem
 
 COMMAND_BYTES_MAX = 1_048_576
 LENGTH_DIGITS_MAX = 18
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,30}\Z")
 
 
 def speaks_hip35(request: Request) -> bool:
@@ -71,6 +73,8 @@ def too_large(what: str, bytes_max: int) -> Refused:
 async def read_command(request: Request) -> JsonObject:
     """Return the JSON object of a command; an empty body is an empty object."""
     body = await read_body(request, COMMAND_BYTES_MAX, "the body")
+    if body and speaks_hip35(request):
+        require_json_label(request)
     value = parse_json(body) if body.strip() else {}
     if not isinstance(value, dict):
         raise Refused("The body must be a JSON object", kind="invalid_json", field="body")
@@ -100,25 +104,30 @@ def text_ids(value: Json, field: str, ids_max: int = 10_000) -> list[str]:
     """Return a list of ids from a command, in its order; Refused for anything else."""
     if value is None:
         return []
-    if not isinstance(value, list) or len(value) > ids_max:
+    ids = [item for item in value if isinstance(item, str)] if isinstance(value, list) else None
+    if not isinstance(value, list) or ids is None or not len(ids) == len(value) <= ids_max:
         raise Refused(
             f"{field} must be a list of at most {ids_max} ids", kind="invalid_ids", field=field
         )
-    return [item for item in value if isinstance(item, str)]
+    return ids
 
 
 def count_of(request: Request, name: str, default: int, count_max: int) -> int:
     """Return a whole number of the query, clipped to `count_max`; Refused for other text."""
     text = request.query_params.get(name)
-    if text is None or not text.strip():
+    if text is None:
         return default
-    try:
-        value = int(text)
-    except ValueError:
+    value = whole_number(text)
+    if value is None:
         raise Refused(
             f"{name} must be a whole number",
             kind="invalid_number",
             field=name,
             received=text[:100],
-        ) from None
+        )
     return min(value, count_max)
+
+
+def whole_number(text: str) -> int | None:
+    """Return the whole number that `text` is, in plain digits."""
+    return int(text) if WHOLE_NUMBER.match(text) else None

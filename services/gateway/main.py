@@ -93,7 +93,7 @@ def build_app(gateway: Gateway) -> FastAPI:
     # The usual documents pages load scripts from other hosts, so only the schema is served.
     app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     errors.install(app)
-    for part in (
+    parts = (
         PromptRoutes(gateway),
         ReadingRoutes(gateway),
         FileRoutes(gateway),
@@ -102,8 +102,8 @@ def build_app(gateway: Gateway) -> FastAPI:
         FixedRoutes(gateway),
         HealthRoutes(gateway),
         PageRoutes(gateway),
-    ):
-        add_routes(app, part.routes())
+    )
+    add_routes(app, [route for part in parts for route in part.routes()])
     SocketRoute(gateway).add_to(app)
     app.add_middleware(Counting)
     app.add_middleware(Traced)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ CLIENT_ID_CHARACTERS_MAX: Final = 200
 KEY_CHARACTERS_MAX: Final = 255
 TARGETS_MAX: Final = 500
 PRIORITY_MAX: Final = 2.0**53
+NUMERAL: Final = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?\Z")
 # Other companies' credentials that the editor sends along; they are none of our business.
 FOREIGN_SECRETS: Final = ("auth_token_comfy_org", "api_key_comfy_org")
 PREVIEW_METHODS: Final = frozenset({"none", "auto", "latent2rgb", "taesd", "default"})
@@ -77,7 +78,7 @@ def read_submission(body: Json, usage_source: str = "") -> Submission:
         dialect=parse(prompt).dialect,
         client_id=client_id(body.get("client_id")),
         prompt_id=prompt_id,
-        front=body.get("front") is True,
+        front=flag(body.get("front"), "front"),
         priority=_priority(body.get("number")),
     )
 
@@ -95,6 +96,13 @@ def client_id(value: Json) -> str:
             value,
         )
     return str(value)
+
+
+def flag(value: Json, field: str) -> bool:
+    """Return yes or no; clients of the field also say it with 1 and 0."""
+    if value is None or value in (0, 1):
+        return bool(value)
+    raise refused("invalid_flag", f"{field} must be true or false", field, value)
 
 
 def idempotency_key(value: str) -> str:
@@ -163,20 +171,15 @@ def _priority(value: Json) -> float | None:
     if isinstance(value, str):
         value = _number_in(value)
     usable = isinstance(value, int | float) and not isinstance(value, bool)
-    if not usable or not math.isfinite(_size(value)) or abs(_size(value)) > PRIORITY_MAX:
-        raise refused("invalid_number", "number must be a finite number", "number")
-    return _size(value)
+    # Compared as it came: beyond this, a float would no longer be the number that was sent.
+    if not isinstance(value, int | float) or not usable or not abs(value) <= PRIORITY_MAX:
+        raise refused(
+            "invalid_number",
+            f"number must be between -{PRIORITY_MAX:.0f} and {PRIORITY_MAX:.0f}",
+            "number",
+        )
+    return float(value)
 
 
 def _number_in(text: str) -> Json:
-    try:
-        return float(text[:50])
-    except ValueError:
-        return None
-
-
-def _size(value: Json) -> float:
-    try:
-        return float(value) if isinstance(value, int | float) else math.nan
-    except OverflowError:
-        return math.inf
+    return float(text) if NUMERAL.match(text) else None

@@ -19,6 +19,7 @@ from services.gateway.domain.names import file_asked_for, folder_of, kind_of, up
 from services.gateway.files import File, Upload
 from services.gateway.gateway import Gateway
 from services.gateway.http import parse_json, read_body
+from services.gateway.openapi import operations as told
 from services.gateway.pictures import (
     Channel,
     preview_of,
@@ -45,9 +46,9 @@ class FileRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("GET", "/view", self.view),
-            Route("POST", "/upload/image", self.upload_image),
-            Route("POST", "/upload/mask", self.upload_mask),
+            Route("GET", "/view", self.view, told.VIEW),
+            Route("POST", "/upload/image", self.upload_image, told.UPLOAD_IMAGE),
+            Route("POST", "/upload/mask", self.upload_mask, told.UPLOAD_MASK),
         )
 
     async def view(self, request: Request) -> Response:
@@ -88,7 +89,12 @@ class FileRoutes:
     async def _form(self, request: Request) -> FormData:
         """Parse a form whose size is known to be bounded."""
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            raise Refused("a multipart form is needed", kind="invalid_form", field="Content-Type")
+            raise Refused(
+                "The body must be multipart/form-data",
+                kind="unsupported_media_type",
+                status=415,
+                field="Content-Type",
+            )
         limit = self.gateway.settings.upload_bytes_max
         body = await read_body(request, limit + FORM_BYTES, "image")
 
@@ -144,6 +150,10 @@ def _original(value: object) -> tuple[str, str, str]:
     return filename, kind, subfolder
 
 
+def _named(request: Request, header: str) -> list[str]:
+    return ",".join(request.headers.getlist(header)).split(",")
+
+
 def _channel(name: str) -> Channel:
     for channel in CHANNELS:
         if channel == name:
@@ -167,7 +177,8 @@ def _served(request: Request, file: File) -> Response:
         "Cache-Control": "private, no-cache",
         "ETag": tag,
     }
-    if request.headers.get("if-none-match") == tag:
+    known = (one.strip().removeprefix("W/") for one in _named(request, "if-none-match"))
+    if any(one in (tag, "*") for one in known):
         return Response(status_code=304, headers=headers)
     mime = file.mime if inline else "application/octet-stream"
     return Response(file.data, media_type=mime, headers=headers)

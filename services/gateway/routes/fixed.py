@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from libs.core.jsonvalue import Json, JsonObject
 from services.gateway.gateway import Gateway
+from services.gateway.openapi import operations as told
 from services.gateway.routes.table import Route
 from services.gateway.settings import GatewaySettings
 
@@ -41,11 +42,11 @@ class FixedRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("GET", "/features", self.features),
-            Route("GET", "/system_stats", self.system_stats),
-            Route("GET", "/embeddings", self.embeddings),
-            Route("GET", "/extensions", self.extensions),
-            Route("GET", "/users", self.users),
+            Route("GET", "/features", self.features, told.FEATURES),
+            Route("GET", "/system_stats", self.system_stats, told.SYSTEM_STATS),
+            Route("GET", "/embeddings", self.embeddings, told.EMBEDDINGS),
+            Route("GET", "/extensions", self.extensions, told.EXTENSIONS),
+            Route("GET", "/users", self.users, told.USERS),
         )
 
     async def features(self, _request: Request) -> Response:

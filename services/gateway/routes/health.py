@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from libs.store.engine import healthy
 from services.gateway import metrics
 from services.gateway.gateway import Gateway
+from services.gateway.openapi import operations as told
 from services.gateway.routes.table import Route
 
 PROBE_SECONDS = 2.0
@@ -27,9 +28,9 @@ class HealthRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("GET", "/healthz", self.healthz, api=False),
-            Route("GET", "/readyz", self.readyz, api=False),
-            Route("GET", "/metrics", self.metrics, api=False),
+            Route("GET", "/healthz", self.healthz, told.HEALTHZ, api=False),
+            Route("GET", "/readyz", self.readyz, told.READYZ, api=False),
+            Route("GET", "/metrics", self.metrics, told.METRICS, api=False),
         )
 
     async def healthz(self, _request: Request) -> Response:

@@ -16,6 +16,8 @@ from services.gateway.auth import Principal
 from services.gateway.domain.story import Story
 from services.gateway.gateway import Gateway
 from services.gateway.history import comfy_entry, entries
+from services.gateway.http import whole_number
+from services.gateway.openapi import operations as told
 from services.gateway.routes.prompts import CATCH_UP_SECONDS
 from services.gateway.routes.table import Route
 from services.gateway.workflows import in_dialect, opened
@@ -50,8 +52,8 @@ class JobRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("GET", "/jobs", self.jobs, bare=False),
-            Route("GET", "/jobs/{prompt_id}", self.job, bare=False),
+            Route("GET", "/jobs", self.jobs, told.JOBS, bare=False),
+            Route("GET", "/jobs/{prompt_id}", self.job, told.JOB, bare=False),
         )
 
     async def jobs(self, request: Request) -> Response:
@@ -175,11 +177,8 @@ def _query(request: Request) -> Query:
 def _whole(text: str | None, name: str, *, least: int) -> int | None:
     if text is None:
         return None
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
+    value = whole_number(text)
+    if value is None or value < least:
         raise BadQuery(f"{name} must be a whole number of at least {least}")
     return value
 

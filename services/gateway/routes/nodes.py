@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from libs.nodes.dialects import node_definitions, object_info, object_info_entry
 from services.gateway.gateway import Gateway
+from services.gateway.openapi import operations as told
 from services.gateway.routes.table import Route
 
 HIDDEN_FOLDERS = frozenset({"input"})
@@ -24,11 +25,16 @@ class NodeRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("GET", "/object_info", self.object_info),
-            Route("GET", "/object_info/{node_type:path}", self.object_info_of_one),
-            Route("GET", "/nodes", self.nodes),
-            Route("GET", "/models", self.folders),
-            Route("GET", "/models/{folder}", self.models),
+            Route("GET", "/object_info", self.object_info, told.OBJECT_INFO),
+            Route(
+                "GET",
+                "/object_info/{node_type:path}",
+                self.object_info_of_one,
+                told.OBJECT_INFO_OF_ONE,
+            ),
+            Route("GET", "/nodes", self.nodes, told.NODES),
+            Route("GET", "/models", self.folders, told.FOLDERS),
+            Route("GET", "/models/{folder}", self.models, told.MODELS),
         )
 
     async def object_info(self, request: Request) -> Response:

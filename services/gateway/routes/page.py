@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from libs.core.jsonvalue import Json, JsonObject
 from services.gateway.gateway import Gateway
+from services.gateway.openapi import operations as told
 from services.gateway.routes.table import Route
 
 PAGES: Final = Path(__file__).parents[1] / "pages"
@@ -38,10 +39,10 @@ class PageRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("GET", "/", self.page, api=False),
-            Route("GET", "/pages/page.js", self.script, api=False),
-            Route("GET", "/pages/page.css", self.style, api=False),
-            Route("GET", "/demo", self.demo),
+            Route("GET", "/", self.page, told.PAGE, api=False),
+            Route("GET", "/pages/page.js", self.script, told.SCRIPT, api=False),
+            Route("GET", "/pages/page.css", self.style, told.STYLE, api=False),
+            Route("GET", "/demo", self.demo, told.DEMO),
         )
 
     async def page(self, _request: Request) -> Response:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from libs.core.errors import Refused
 from libs.core.ids import is_canonical_uuid
 from libs.core.jsonvalue import JsonObject
-from services.gateway.domain.submission import idempotency_key, read_submission
+from services.gateway.domain.submission import flag, idempotency_key, read_submission
 from services.gateway.gateway import Gateway
 from services.gateway.http import (
     parse_json,
@@ -21,6 +21,7 @@ from services.gateway.http import (
     speaks_hip35,
     text_ids,
 )
+from services.gateway.openapi import operations as told
 from services.gateway.routes.table import Route
 
 CATCH_UP_SECONDS = 10.0
@@ -36,13 +37,13 @@ class PromptRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("POST", "/prompt", self.post_prompt),
-            Route("GET", "/prompt", self.get_prompt),
-            Route("POST", "/interrupt", self.interrupt),
-            Route("POST", "/queue", self.post_queue),
-            Route("POST", "/history", self.post_history),
-            Route("POST", "/jobs/cancel", self.cancel_jobs, bare=False),
-            Route("POST", "/jobs/{prompt_id}/cancel", self.cancel_job, bare=False),
+            Route("POST", "/prompt", self.post_prompt, told.POST_PROMPT),
+            Route("GET", "/prompt", self.get_prompt, told.GET_PROMPT),
+            Route("POST", "/interrupt", self.interrupt, told.INTERRUPT),
+            Route("POST", "/queue", self.post_queue, told.POST_LIST),
+            Route("POST", "/history", self.post_history, told.POST_LIST),
+            Route("POST", "/jobs/cancel", self.cancel_jobs, told.CANCEL_JOBS, bare=False),
+            Route("POST", "/jobs/{prompt_id}/cancel", self.cancel_job, told.CANCEL_JOB, bare=False),
         )
 
     async def post_prompt(self, request: Request) -> Response:
@@ -79,7 +80,9 @@ class PromptRoutes:
         who = await self.gateway.who(request)
         command = await read_command(request)
         await self.gateway.commands.cancel_pending(
-            who, text_ids(command.get("delete"), "delete"), every=bool(command.get("clear"))
+            who,
+            text_ids(command.get("delete"), "delete"),
+            every=flag(command.get("clear"), "clear"),
         )
         return Response(status_code=200)
 
@@ -88,7 +91,9 @@ class PromptRoutes:
         who = await self.gateway.who(request)
         command = await read_command(request)
         await self.gateway.commands.remove(
-            who, text_ids(command.get("delete"), "delete"), every=bool(command.get("clear"))
+            who,
+            text_ids(command.get("delete"), "delete"),
+            every=flag(command.get("clear"), "clear"),
         )
         return Response(status_code=200)
 

@@ -14,6 +14,7 @@ from services.gateway.gateway import Gateway
 from services.gateway.history import comfy_entry, entries, hip_entry
 from services.gateway.http import count_of, speaks_hip35
 from services.gateway.lines import comfy_queue, hip_queue, line_of
+from services.gateway.openapi import operations as told
 from services.gateway.routes.prompts import CATCH_UP_SECONDS
 from services.gateway.routes.table import Route
 
@@ -30,9 +31,9 @@ class ReadingRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("GET", "/queue", self.get_queue),
-            Route("GET", "/history", self.get_history),
-            Route("GET", "/history/{prompt_id}", self.get_history_of_one),
+            Route("GET", "/queue", self.get_queue, told.GET_QUEUE),
+            Route("GET", "/history", self.get_history, told.GET_HISTORY),
+            Route("GET", "/history/{prompt_id}", self.get_history_of_one, told.GET_HISTORY_OF_ONE),
         )
 
     async def get_queue(self, request: Request) -> Response:

@@ -9,6 +9,10 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from libs.core.jsonvalue import JsonObject
+from services.gateway.openapi.document import document
+from services.gateway.openapi.words import Doc
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -19,25 +23,43 @@ class Route:
     method: str
     path: str
     handler: Handler
+    doc: Doc
     bare: bool = True
     api: bool = True
 
+    @property
+    def summary(self) -> str:
+        """Return the first sentence of the handler."""
+        return (self.handler.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Return where it is found."""
+        under_api = (f"/api{self.path}",) if self.api else ()
+        return (*under_api, self.path) if self.bare else under_api
+
 
 def add_routes(app: FastAPI, routes: Iterable[Route]) -> None:
-    """Add every route; the documents show the one under /api."""
-    for route in routes:
-        if route.api:
-            _add(app, f"/api{route.path}", route, shown=True)
-        if route.bare:
-            _add(app, route.path, route, shown=not route.api)
+    """Add every route, and what `/openapi.json` says of all of them."""
+    table = tuple(routes)
+    for route in table:
+        _add(app, route, route.method)
+    for route in table:
+        if route.method == "GET":
+            # Behind all others: nobody who asks for more than the headers has to wait for these.
+            _add(app, route, "HEAD")
+    made: list[JsonObject] = []
+
+    def openapi() -> JsonObject:
+        if not made:
+            made.append(document(app.title, table))
+        return made[0]
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _add(app: FastAPI, path: str, route: Route, *, shown: bool) -> None:
-    app.add_api_route(
-        path,
-        route.handler,
-        methods=[route.method],
-        include_in_schema=shown,
-        response_model=None,
-        summary=(route.handler.__doc__ or "").strip().partition("\n")[0],
-    )
+def _add(app: FastAPI, route: Route, method: str) -> None:
+    for path in route.paths:
+        app.add_api_route(
+            path, route.handler, methods=[method], include_in_schema=False, response_model=None
+        )

@@ -245,11 +245,19 @@ async def test_uploads_stay_in_their_folder(
     assert (await upload(house, picture(), name, **fields)).status_code == status
 
 
+@pytest.mark.covers("R184")
+@pytest.mark.parametrize("path", ["/upload/image", "/api/upload/image", "/upload/mask"])
+@pytest.mark.parametrize("label", ["", "application/json", "text/plain", "multipart/mixed"])
+async def test_what_is_no_form_is_refused_by_its_label(house: House, path: str, label: str):
+    headers = {"Content-Type": label} if label else {}
+    answer = await house.http.post(path, content=b"{}", headers=headers)
+    assert answer.status_code == 415
+    assert answer.json()["error"]["extra_info"]["field"] == "Content-Type"
+
+
 async def test_broken_forms_are_refused(house: House):
     multipart = {"Content-Type": "multipart/form-data; boundary=x"}
     for headers, body in (
-        ({}, b""),
-        ({"Content-Type": "application/json"}, b"{}"),
         ({"Content-Type": "multipart/form-data"}, b"abc"),
         (multipart, b"abc"),
         (multipart, b"--x\r\n\r\n--x--"),

@@ -48,11 +48,28 @@ def test_the_body_that_must_be_repeated_leaves_out_the_id():
     assert read_submission(chosen).body == read_submission({"prompt": FLAT}).body
 
 
-@pytest.mark.parametrize("value", [True, [], "x", 10**400, float("inf")])
+@pytest.mark.parametrize(
+    "value", [True, [], "x", 10**400, float("inf"), float("nan"), -(2**53) - 1]
+)
 def test_a_number_that_is_none_is_refused(value: Any):
     with pytest.raises(GraphRefused) as refused:
         read_submission({"prompt": FLAT, "number": value})
     assert refused.value.kind == "invalid_number"
+
+
+@pytest.mark.parametrize("value", ["1_0", "٣", " 1", "nan", "inf", "1e5", "9" * 16])
+def test_a_number_in_words_has_plain_digits(value: str):
+    with pytest.raises(GraphRefused):
+        read_submission({"prompt": FLAT, "number": value})
+    assert read_submission({"prompt": FLAT, "number": "-2.5"}).priority == -2.5
+
+
+@pytest.mark.parametrize("value", ["true", 2, 0.5, [], {}])
+def test_a_flag_is_yes_or_no(value: Any):
+    with pytest.raises(GraphRefused) as refused:
+        read_submission({"prompt": FLAT, "front": value})
+    assert refused.value.kind == "invalid_flag"
+    assert read_submission({"prompt": FLAT, "front": 1}).front is True
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a\tb", "é"])
