@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 
 import torch
@@ -49,7 +50,7 @@ def fingerprint(
     `weights` maps file names to their sha256. Where two fingerprints are equal, the same graph
     gives the same pixels; where they differ, the difference names the reason.
     """
-    facts = {name: version(name) for name in PACKAGES}
+    facts = dict(_versions())
     facts |= {f"weights/{name}": digest for name, digest in sorted(weights.items())}
     facts |= {
         "backend": "torch",
@@ -78,3 +79,9 @@ def _device(device: torch.device) -> str:
 
 def _short(kind: torch.dtype) -> str:
     return str(kind).removeprefix("torch.")
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    # Looked up on disk, which takes longer than a small graph.
+    return {name: version(name) for name in PACKAGES}

@@ -97,8 +97,12 @@ class Moderation:
             classifier=self.classifier.name if picture else "",
         )
         if category_of(command) is None:
-            # The copy comes first, so that what is said to be released can be served.
-            await self.artifacts.copy(output.artifact, released)
+            # It comes first, so that what is said to be released can be served; and of a picture
+            # the very bytes that were looked at.
+            if picture:
+                await self.artifacts.put(released, data, output.mime)
+            else:
+                await self.artifacts.copy(output.artifact, released)
         await transact(
             self.journal,
             policy,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from libs.core.errors import Poisoned
@@ -24,6 +25,17 @@ from services.validator.domain.verdict import Accepted, RefusedPrompt, verdict
 Weights = tuple[Mapping[str, tuple[str, ...]], Mapping[str, int]]
 
 
+@dataclass
+class Unread(Container[str]):
+    """Stands for uploads that were not read: it has every file, and notes that it was asked."""
+
+    asked: bool = False
+
+    def __contains__(self, _name: object) -> bool:
+        self.asked = True
+        return True
+
+
 @dataclass(frozen=True)
 class Validator:
     """Every dependency is a field; every reaction is a method."""
@@ -41,15 +53,7 @@ class Validator:
         workflow = await self.vault.open(recorded.tenant, event.workflow)
         if not isinstance(workflow, dict):
             raise Poisoned("a sealed workflow is no object", prompt_id=event.prompt_id)
-        choices, sizes_mib = await self.weights()
-        reached = verdict(
-            workflow.get("prompt"),
-            Catalogue(self.types, choices),
-            tier_named(event.tier),
-            _targets(workflow.get("targets")),
-            known_files=await self.uploads(recorded.tenant, event.user_id),
-            weight_sizes=sizes_mib,
-        )
+        reached = await self._judge(recorded, workflow)
         said = (
             await self._rejected(recorded, reached)
             if isinstance(reached, RefusedPrompt)
@@ -64,6 +68,25 @@ class Validator:
             folds=self.folds,
             fresh=True,
         )
+
+    async def _judge(
+        self, recorded: Recorded[PromptSubmitted], workflow: JsonObject
+    ) -> Accepted | RefusedPrompt:
+        """Reach a verdict; the user's uploads are read only for a graph that names files."""
+        choices, sizes_mib = await self.weights()
+        judge = partial(
+            verdict,
+            workflow.get("prompt"),
+            Catalogue(self.types, choices),
+            tier_named(recorded.event.tier),
+            _targets(workflow.get("targets")),
+            weight_sizes=sizes_mib,
+        )
+        unread = Unread()
+        reached = judge(known_files=unread)
+        if not unread.asked:
+            return reached
+        return judge(known_files=await self.uploads(recorded.tenant, recorded.event.user_id))
 
     async def _rejected(
         self, recorded: Recorded[PromptSubmitted], reached: RefusedPrompt

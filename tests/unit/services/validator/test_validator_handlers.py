@@ -26,15 +26,19 @@ GOOD: dict[str, Any] = {
 }
 
 
-async def verdict_on(workflow: dict[str, Any], tier: str = "owner") -> tuple[Any, Any]:
-    """Submit `workflow`; return the one verdict and its words."""
+async def verdict_on(
+    workflow: dict[str, Any], tier: str = "owner", asked: list[str] | None = None
+) -> tuple[Any, Any]:
+    """Submit `workflow`; return the one verdict and its words; `asked`: whose uploads were read."""
     bus = MemoryBus("validator", deliver_twice=True)
     vault = MemoryVault(MemoryArtifacts())
 
     async def weights() -> Weights:
         return {"checkpoints": ("sd.safetensors",)}, {"checkpoints/sd.safetensors": 2000}
 
-    async def uploads(_tenant: str, _user: str) -> frozenset[str]:
+    async def uploads(_tenant: str, user: str) -> frozenset[str]:
+        if asked is not None:
+            asked.append(user)
         return frozenset({"cat.png"})
 
     hands = Validator(
@@ -121,3 +125,15 @@ async def test_a_picture_must_have_been_uploaded(name, valid):
     }
     event, _ = await verdict_on({"prompt": graph})
     assert isinstance(event, PromptValidated) is valid
+
+
+async def test_uploads_are_read_only_for_a_graph_that_names_a_file():
+    asked: list[str] = []
+    await verdict_on({"prompt": GOOD}, asked=asked)
+    assert asked == []
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "cat.png"}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+    await verdict_on({"prompt": graph}, asked=asked)
+    assert set(asked) == {"ada"}
