@@ -7,12 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import nn
 
 M = TypeVar("M", bound=nn.Module)
+# Is given the name of a part and what loads it, and returns what that returned.
+Watch = Callable[[str, Callable[[], Any]], Any]
 
 
 class ModelCache:
@@ -26,6 +28,11 @@ class ModelCache:
         self._loaded: OrderedDict[Hashable, nn.Module] = OrderedDict()
         self._sizes: dict[Hashable, int] = {}
         self._lock = threading.RLock()
+        self._watch: Watch = _unwatched
+
+    def watch(self, loading: Watch) -> None:
+        """Let `loading` do every load from now on, given the part's name."""
+        self._watch = loading
 
     @property
     def bytes_used(self) -> int:
@@ -41,7 +48,7 @@ class ModelCache:
         """Return the network under `key`, loading it if it is not there."""
         with self._lock:
             if key not in self._loaded:
-                network = load()
+                network = self._watch(_part(key), load)
                 self._loaded[key] = network
                 self._sizes[key] = size_bytes(network)
             self._loaded.move_to_end(key)
@@ -82,6 +89,15 @@ def size_bytes(network: nn.Module) -> int:
     """Return what a network's parameters and buffers take."""
     tensors = chain(network.parameters(), network.buffers())
     return sum(tensor.nbytes for tensor in tensors if not tensor.is_meta)
+
+
+def _unwatched(_part: str, load: Callable[[], M]) -> M:
+    return load()
+
+
+def _part(key: Hashable) -> str:
+    """Return the part in a key that ends with part and device; other keys have no parts."""
+    return str(key[-2]) if isinstance(key, tuple) and len(key) > 1 else ""
 
 
 def _return_device_memory() -> None:

@@ -89,6 +89,11 @@ class Span:
         if self._recording is not None:
             self._recording.fail(kind)
 
+    def end(self, at_ns: int | None = None) -> None:
+        """End it; a block does so by itself."""
+        if self._recording is not None:
+            self._recording.end(at_ns)
+
     def __enter__(self) -> Self:
         self._token = SCOPE.set(self._scope)
         return self
@@ -101,10 +106,9 @@ class Span:
     ) -> None:
         if self._token is not None:
             SCOPE.reset(self._token)
-        if self._recording is not None:
-            if kind is not None:
-                self._recording.fail(kind.__name__)
-            self._recording.end(None)
+        if kind is not None:
+            self.fail(kind.__name__)
+        self.end()
 
 
 def span(
@@ -121,11 +125,7 @@ def span(
 
     Without either it is no part of any story, and nothing is recorded.
     """
-    scope = _below(parent, tenant, prompt_id)
-    recorder = _Switch.recorder
-    if recorder is None or not is_sampled(scope.trace):
-        return Span(scope)
-    return _recorded(recorder, name, kind, scope, began_ns, facts)
+    return _begun(name, kind, _below(parent, tenant, prompt_id), began_ns, facts)
 
 
 def root(name: str, *, kind: Kind = "server", **facts: Value) -> Span:
@@ -148,20 +148,13 @@ def record(
     failed: str = "",
     **facts: Value,
 ) -> str:
-    """Record what is over already; return what is the parent of its parts."""
-    done = span(
-        name,
-        kind=kind,
-        parent=parent,
-        tenant=tenant,
-        prompt_id=prompt_id,
-        began_ns=began_ns,
-        **facts,
-    )
-    if done._recording is not None:  # noqa: SLF001 - a span's own module
-        if failed:
-            done.fail(failed)
-        done._recording.end(ended_ns)  # noqa: SLF001
+    """Record what is over already, below `parent`; return what is the parent of its parts."""
+    mine = SCOPE.get()
+    scope = Scope(parent or mine.trace, tenant or mine.tenant, prompt_id or mine.prompt_id)
+    done = _begun(name, kind, scope, began_ns, facts)
+    if failed:
+        done.fail(failed)
+    done.end(ended_ns)
     return done.traceparent
 
 
@@ -197,6 +190,15 @@ def _below(parent: str, tenant: str, prompt_id: str) -> Scope:
     if parent and trace_id(mine.trace) != trace_id(parent):
         return Scope(parent, tenant, prompt_id)
     return Scope(mine.trace, tenant or mine.tenant, prompt_id or mine.prompt_id)
+
+
+def _begun(
+    name: str, kind: Kind, scope: Scope, began_ns: int | None, facts: dict[str, Value]
+) -> Span:
+    recorder = _Switch.recorder
+    if recorder is None or not is_sampled(scope.trace):
+        return Span(scope)
+    return _recorded(recorder, name, kind, scope, began_ns, facts)
 
 
 def _recorded(

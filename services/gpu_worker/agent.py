@@ -27,13 +27,16 @@ from libs.events.worker import (
     WorkerStopped,
 )
 from libs.sealed.base import Vault
+from libs.telemetry.logs import name_worker
 from libs.weights.folder import Inventory, ModelFolder
+from services.gpu_worker import metrics
 from services.gpu_worker.child import EngineChild
 from services.gpu_worker.domain import presence
 from services.gpu_worker.domain.execution import Execution
 from services.gpu_worker.domain.presence import Presence
 from services.gpu_worker.files import Files, Shelf
 from services.gpu_worker.job import Job
+from services.gpu_worker.metrics import Busy
 from services.gpu_worker.outlet import Outlet
 from services.gpu_worker.settings import WorkerSettings
 
@@ -64,6 +67,7 @@ class Agent:
     inventory: Inventory = field(default_factory=dict)
     warm: tuple[str, ...] = ()
     job: Job | None = None
+    busy: Busy = field(default_factory=Busy)
     draining: bool = False
     introduced: asyncio.Event = field(default_factory=asyncio.Event)
     _done: tuple[str, int] = ("", 0)
@@ -72,6 +76,7 @@ class Agent:
 
     async def run(self) -> None:
         """Work until cancelled, then finish the job in hand or hand it back."""
+        name_worker(self.worker_id)
         helpers = [
             asyncio.create_task(part())
             for part in (self.engine.run, self._beat, self._heed, self._introduce)
@@ -153,6 +158,8 @@ class Agent:
                 await self.bus.signal(heartbeat_subject(self.worker_id), data)
             except Unavailable as error:
                 log.warning("heartbeat_lost", error=error.message)
+            self.busy.tick()
+            metrics.READY.set(int(self.engine.hello is not None))
             await asyncio.sleep(self.heartbeat_seconds)
 
     async def _heed(self) -> None:
@@ -214,7 +221,19 @@ class Agent:
         if job is None:
             return
         self.job = job
-        log.info("executing", prompt_id=job.outlet.prompt_id, attempt=job.outlet.attempt)
+        began = time.monotonic()
+        self.busy.begin()
+        try:
+            with job.outlet.executing() as span:
+                await self._finish(job)
+                span.note(outcome=job.outcome)
+        finally:
+            self.busy.end()
+            metrics.EXECUTIONS.labels(job.outcome).inc()
+            metrics.EXECUTION.labels(job.outcome).observe(time.monotonic() - began)
+
+    async def _finish(self, job: Job) -> None:
+        log.info("executing", attempt=job.outlet.attempt)
         try:
             await job.run()
             self.warm = job.warm or self.warm

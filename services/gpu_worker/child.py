@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from libs.core.jsonvalue import Json, JsonObject
+from services.gpu_worker import metrics
 from services.gpu_worker.frames import Frame, read_frame
 from services.gpu_worker.settings import WorkerSettings
 
@@ -83,6 +84,7 @@ class EngineChild:
             code = await self._live()
             if time.monotonic() - began > STEADY_SECONDS:
                 pause = PAUSE_SECONDS_FIRST
+            metrics.ENGINE_DEATHS.inc()
             log.warning("engine_died", exit_code=code, again_in_seconds=pause)
             await self.news.put(Frame(DIED, {"exit_code": code}))
             await asyncio.sleep(pause)

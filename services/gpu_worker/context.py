@@ -28,6 +28,7 @@ class Job:
     extra_pnginfo: JsonObject
     weights: Mapping[str, Mapping[str, tuple[str, str]]]
     scope: str
+    traced: bool = False
 
     @classmethod
     def of(cls, facts: JsonObject) -> Job:
@@ -45,6 +46,7 @@ class Job:
                 for folder, files in weights.items()
             },
             scope=str(facts["scope"]),
+            traced=bool(facts.get("traced")),
         )
 
     @property

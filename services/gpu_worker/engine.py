@@ -37,6 +37,7 @@ from services.gpu_worker.context import EngineContext, Job
 from services.gpu_worker.digests import Digests, File
 from services.gpu_worker.executor import Executor, NodeFailed, ResultMemory
 from services.gpu_worker.frames import Frame, Link
+from services.gpu_worker.spans import Stopwatch, Watching
 
 PR_SET_PDEATHSIG: Final = 1
 MIB: Final = 1024 * 1024
@@ -49,6 +50,7 @@ class Engine:
         self.link = link
         self.calls = Calls(link)
         self.digests = Digests()
+        self.watching = Watching()
         self._jobs: queue.Queue[Frame] = queue.Queue()
         self._stopped: set[tuple[str, int]] = set()
 
@@ -68,10 +70,11 @@ class Engine:
         executor = Executor(load(), ResultMemory(results_mib * MIB))
         self.link.send("hello", backend.hello())
         # The rest of the engine takes seconds to import; a job may already wait for it.
-        _ = backend.loader
+        backend.loader.cache.watch(self.watching.loading)
         while True:
             frame = self._jobs.get()
             job = Job.of(frame.facts)
+            self.watching.present = Stopwatch(on=job.traced)
             backend.begin()
             execution = _Execution(self, executor, backend, job)
             kind, facts = execution.outcome()
@@ -91,6 +94,7 @@ class _Execution:
         self.executor = executor
         self.backend = backend
         self.job = job
+        self.watch = engine.watching.present
         self.executed: list[str] = []
         self.cached_ids: tuple[str, ...] = ()
         self.types: dict[str, str] = {}
@@ -101,7 +105,8 @@ class _Execution:
         began = time.monotonic()
         try:
             self._execute()
-            digests = self.engine.digests.of(self.weights)
+            with self.watch.part("digest weights"):
+                digests = self.engine.digests.of(self.weights)
             kind, facts = "finished", self.backend.facts(digests)
         except Interrupted as stopped:
             kind, facts = "interrupted", _place(stopped.facts)
@@ -110,6 +115,8 @@ class _Execution:
         except Exception as error:
             kind, facts = "failed", _refusal(error)
         facts["executed"] = cast("Json", self.executed)
+        parts = self.watch.told("" if kind == "finished" else kind)
+        facts["parts"] = cast("Json", parts)
         facts["compute_ms"] = int((time.monotonic() - began) * 1000)
         return kind, facts
 
@@ -122,6 +129,7 @@ class _Execution:
         """Tell that a node begins."""
         self.check()
         facts = {"node_id": node_id, "node_type": self.types[node_id]}
+        self.watch.begin(f"node {self.types[node_id]}", **facts)
         self._tell("progress", **facts, state="running", announces=True)
 
     def step(self, node_id: str, value: int, total: int) -> None:
@@ -133,6 +141,7 @@ class _Execution:
         """Tell that a node ended; what it shows comes first."""
         if node_id not in self.cached_ids:
             self.executed.append(node_id)
+            self.watch.end()
         self._tell("shown", node_id=node_id, node_type=self.types[node_id], ui=ui)
         self._tell("progress", node_id=node_id, state="finished", value=1)
 
@@ -142,7 +151,8 @@ class _Execution:
             raise Interrupted("the run was stopped")
 
     def _execute(self) -> None:
-        graph, made, catalogue = self._planned()
+        with self.watch.part("plan"):
+            graph, made, catalogue = self._planned()
         self.types = {node.id: node.type for node in graph.nodes.values()}
         prompt = to_comfy(graph, catalogue)
 

@@ -21,6 +21,7 @@ from libs.graph.uploads import annotated
 from libs.nodes.context import OutputFile
 from libs.nodes.filenames import Facts, numbered, place
 from libs.sealed.base import Vault
+from libs.telemetry import tracing
 from services.gpu_worker.domain.shown import Name
 from services.gpu_worker.outlet import Outlet
 
@@ -134,7 +135,8 @@ class Files:
         return stored
 
     async def _store(self, output: Output, data: bytes) -> None:
-        await _patiently(lambda: self.artifacts.put(output.artifact, data, output.mime))
+        with tracing.span("store output", kind="client", size_bytes=len(data)):
+            await _patiently(lambda: self.artifacts.put(output.artifact, data, output.mime))
 
     def _counter(self, file: OutputFile, subfolder: str, stem: str) -> str:
         parts = (self.outlet.tenant, self.user, file.folder, subfolder, stem)

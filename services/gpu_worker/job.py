@@ -23,12 +23,14 @@ from libs.events.prompt import PromptSubmitted
 from libs.events.verdict import PromptValidated
 from libs.nodes.context import OutputFile
 from libs.sealed.base import Vault
+from libs.telemetry import tracing
 from libs.weights.folder import Inventory
 from services.gpu_worker.child import DIED, EngineChild
 from services.gpu_worker.domain.shown import taken_apart
 from services.gpu_worker.files import Files
 from services.gpu_worker.frames import Frame
 from services.gpu_worker.outlet import LeaseLost, Outlet
+from services.gpu_worker.spans import record_parts
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,7 @@ class Job:
     stop_seconds: float
     stopping: bool = False
     ended: bool = False
+    outcome: str = "abandoned"
     outputs: int = 0
     warm: tuple[str, ...] = ()
     _at: tuple[str, str] = ("", "")
@@ -129,6 +132,7 @@ class Job:
                 "extra_pnginfo": pnginfo if isinstance(pnginfo, dict) else {},
                 "weights": weights,
                 "scope": f"{self.outlet.tenant}/{self.submitted.user_id}",
+                "traced": tracing.recording(tracing.current()),
             },
         )
 
@@ -157,6 +161,9 @@ class Job:
     async def _next(self) -> Frame:
         frame = await self._own()
         self.ended = frame.kind in ENDINGS
+        if self.ended:
+            self.outcome = frame.kind
+            record_parts(frame.facts.pop("parts", None), self._marks())
         return frame
 
     async def _own(self) -> Frame:
@@ -302,6 +309,9 @@ class Job:
         if not self.ended:
             log.warning("engine_does_not_stop", prompt_id=self.outlet.prompt_id)
             self.engine.kill()
+
+    def _marks(self) -> dict[str, tracing.Value]:
+        return {"attempt": self.outlet.attempt, "worker_id": self.outlet.worker_id}
 
     def _head(self, order: int) -> dict[str, object]:
         return {

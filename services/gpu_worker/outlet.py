@@ -17,6 +17,7 @@ from libs.events.base import subject
 from libs.events.envelope import Cause
 from libs.events.execution import ExecutionEvent
 from libs.events.signals import Progress, progress_subject
+from libs.telemetry import tracing
 from services.gpu_worker.domain import execution
 from services.gpu_worker.domain.execution import Execution
 from services.gpu_worker.domain.lease import still_held
@@ -50,6 +51,18 @@ class Outlet:
     order: int = 0
     lost: bool = False
     _one_by_one: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def executing(self) -> tracing.Span:
+        """Begin the span of the whole attempt."""
+        return tracing.span(
+            "execute",
+            kind="consumer",
+            parent=self.cause.traceparent,
+            tenant=self.tenant,
+            prompt_id=self.prompt_id,
+            attempt=self.attempt,
+            worker_id=self.worker_id,
+        )
 
     async def require(self) -> None:
         """Raise LeaseLost unless the lease was ours a moment ago; waits for the bus."""
