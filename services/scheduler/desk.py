@@ -77,15 +77,13 @@ class Desk:
         self._parked.clear()
 
     def _held(self, ask: LeaseAsk) -> LeaseAnswer | None:
-        """Return the lease that the worker holds already: its first answer was lost."""
-        prompt_id = self.board.holders.get(ask.worker_id)
-        if prompt_id is None:
-            return None
-        answer = self.board.answer(prompt_id)
+        """Return the oldest lease that the worker holds and has not done: its answer was lost."""
         done = (ask.done_prompt_id, ask.done_attempt)
-        if answer.lease is None or done == (prompt_id, answer.lease.attempt):
-            return None
-        return answer
+        for prompt_id in self.board.holders.get(ask.worker_id, ()):
+            answer = self.board.answer(prompt_id)
+            if answer.lease is not None and done != (prompt_id, answer.lease.attempt):
+                return answer
+        return None
 
     async def _wait(self, offer: Offer) -> LeaseAnswer:
         before = self._parked.pop(offer.worker_id, None)

@@ -154,7 +154,7 @@ class Scheduler:
             if not self.leading:
                 continue
             again, self._again = self._again, set()
-            for prompt_id in again | set(self.board.holders.values()) | set(self.board.grants):
+            for prompt_id in again | {*self.board.leased} | {*self.board.grants}:
                 self.look_at(prompt_id)
             now = self.now()
             if now - swept >= timedelta(seconds=SWEEP_SECONDS):
@@ -164,7 +164,7 @@ class Scheduler:
 
     def _sweep(self, now: datetime) -> None:
         self.board.fleet.sweep(now)
-        metrics.look_at(self.board.room, len(self.board.holders), now)
+        metrics.look_at(self.board.room, len(self.board.leased), now)
         self._told = {key: at for key, at in self._told.items() if key[0] in self.board.stories}
         offers = self.board.fleet.known_offers(now)
         found: dict[tuple[tuple[str, ...], int], str] = {}

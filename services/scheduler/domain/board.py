@@ -20,13 +20,14 @@ class Board:
     """The fold of the whole stream; a prompt is dropped when its run is over.
 
     `granting` holds the runs whose lease is being written, which wait no more but have no
-    lease yet.
+    lease yet. `holders` are the runs that each worker holds, its oldest lease first: more than
+    one when two schedulers believed that they lead, and each granted it something.
     """
 
     fleet: Fleet
     stories: dict[str, Story] = field(default_factory=dict)
     room: WaitingRoom = field(default_factory=WaitingRoom)
-    holders: dict[str, str] = field(default_factory=dict)
+    holders: dict[str, dict[str, None]] = field(default_factory=dict)
     causes: dict[str, Cause] = field(default_factory=dict)
     grants: dict[str, Recorded[Event]] = field(default_factory=dict)
     granting: set[str] = field(default_factory=set)
@@ -36,7 +37,7 @@ class Board:
         """Take in one event; return the prompts about which something may have to be done."""
         slot = self.fleet.evolve(recorded.event)
         if slot:
-            return tuple(self.holders.values())
+            return self.leased
         prompt_id = recorded.event.correlation_id
         story = self._story(prompt_id, recorded)
         if story is None:
@@ -58,13 +59,19 @@ class Board:
             self.room.add(_waiting(story))
         else:
             self.room.remove(prompt_id)
-        if story.executing:
-            self.holders[run.worker_id] = prompt_id
-        else:
-            for worker_id in [who for who, held in self.holders.items() if held == prompt_id]:
-                del self.holders[worker_id]
+        holder = run.worker_id if story.executing else ""
+        for worker_id in [who for who, held in self.holders.items() if prompt_id in held]:
+            if worker_id != holder:
+                self._take_from(worker_id, prompt_id)
+        if holder:
+            self.holders.setdefault(holder, {})[prompt_id] = None
         if run.over:
             self.drop(prompt_id)
+
+    @property
+    def leased(self) -> tuple[str, ...]:
+        """Return the runs that some worker holds."""
+        return tuple(prompt_id for held in self.holders.values() for prompt_id in held)
 
     def drop(self, prompt_id: str) -> None:
         """Forget a prompt."""
@@ -87,6 +94,12 @@ class Board:
             traceparent=granted.traceparent,
             causation_id=granted.event_id,
         )
+
+    def _take_from(self, worker_id: str, prompt_id: str) -> None:
+        held = self.holders[worker_id]
+        del held[prompt_id]
+        if not held:
+            del self.holders[worker_id]
 
     def _story(self, prompt_id: str, recorded: Recorded[Event]) -> Story | None:
         """Return the prompt's story so far; only its submission opens one."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from libs.bus.memory import MemoryBus
@@ -125,6 +125,14 @@ class House:
             while (answer := await self.ask(worker_id, **more)).lease is None:
                 pass
         return answer
+
+    async def grant(self, prompt_id: str, worker_id: str = told.ADA) -> None:
+        """Write a lease as a leader does whose answer nobody hears."""
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        lease = told.lease(worker_id=worker_id).model_copy(update={"expires_at": soon})
+        event = about(lease, prompt_id)
+        loaded = await self.bus.journal.load(subject_of(TENANT, event))
+        await self.bus.journal.append(TENANT, [event], loaded.last_seq, Cause())
 
     async def work(self, answer: LeaseAnswer, files: int = 1) -> None:
         """Play a worker and moderation for one attempt that goes well."""

@@ -349,6 +349,26 @@ async def test_the_standby_answers_nothing_and_takes_over_when_the_leader_leaves
         assert (await house.ended("p1")).outcome == "succeeded"
 
 
+async def test_a_worker_that_two_leaders_granted_something_is_handed_the_one_and_then_the_other():
+    house = House()
+    async with house.scheduler("s1"):
+        for name in ("p1", "p2"):
+            await house.submit(name)
+            await house.said(name, "RunQueued")
+    # One of the two was frozen after it had read an ask, and granted it long after.
+    for name in ("p1", "p2"):
+        await house.grant(name)
+    async with house.scheduler("s2"):
+        first = await house.lease()
+        await house.work(first)
+        assert first.lease is not None
+        second = await house.lease(done_prompt_id=first.lease.prompt_id, done_attempt=1)
+        await house.work(second)
+        for name in ("p1", "p2"):
+            assert (await house.ended(name)).outcome == "succeeded"
+            assert house.kinds(name) == SUCCESS
+
+
 async def test_a_new_leader_gives_a_lease_one_full_period_before_it_expires():
     house = House(silence_seconds=0.6)
     async with house.scheduler("s1"):
