@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from libs.core.errors import Unavailable
 from libs.core.jsonvalue import JsonObject
 from services.gateway.domain.frames import Frame, status
 from services.gateway.domain.story import Owner
+
+# Every prompt changes the count that all of its tenant's clients see, so what is told would grow
+# with clients times prompts. Beyond this many frames, clients hear of several changes at once.
+STATUS_FRAMES_PER_SECOND = 2_000
+
+Remaining = Callable[[Owner], int]
 
 
 class Socket:
@@ -19,36 +27,31 @@ class Socket:
     def __init__(self, owner: Owner, client_id: str, frames_max: int) -> None:
         self.owner = owner
         self.client_id = client_id
-        self._line: asyncio.Queue[str] = asyncio.Queue(frames_max)
-        self._gone = asyncio.Event()
         self.reason = ""
+        self.told_remaining = -1
+        self._frames_max = frames_max
+        self._line: deque[str] = deque()
+        self._news = asyncio.Event()
 
     def send(self, text: str) -> None:
         """Put a frame at the end of the line."""
-        try:
-            self._line.put_nowait(text)
-        except asyncio.QueueFull:
+        if len(self._line) >= self._frames_max:
             self.drop("too slow")
+            return
+        self._line.append(text)
+        self._news.set()
 
     def drop(self, reason: str) -> None:
         """Give the client up."""
         self.reason = self.reason or reason
-        self._gone.set()
+        self._news.set()
 
     async def next(self) -> str | None:
         """Return the next frame, or None when the client was given up."""
-        if self._gone.is_set():
-            return None
-        if not self._line.empty():
-            return self._line.get_nowait()
-        taking = asyncio.ensure_future(self._line.get())
-        gone = asyncio.ensure_future(self._gone.wait())
-        try:
-            await asyncio.wait({taking, gone}, return_when=asyncio.FIRST_COMPLETED)
-            return taking.result() if taking.done() and not self._gone.is_set() else None
-        finally:
-            taking.cancel()
-            gone.cancel()
+        while not self._line and not self.reason:
+            self._news.clear()
+            await self._news.wait()
+        return None if self.reason else self._line.popleft()
 
 
 @dataclass
@@ -57,6 +60,8 @@ class Hub:
 
     sockets_max: int
     frames_max: int
+    _resting: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
+    _unsaid: dict[str, int] = field(default_factory=dict)
     _sockets: dict[Owner, dict[str, Socket]] = field(default_factory=dict)
     _owners: dict[str, set[Owner]] = field(default_factory=dict)
     _count: int = 0
@@ -99,19 +104,54 @@ class Hub:
             for frame in frames:
                 socket.send(text_of(frame))
 
-    def tell_status(self, tenant: str, remaining: Callable[[Owner], int], seq: int) -> None:
-        """Tell every socket of a tenant how many prompts its own user has open."""
+    def tell_status(self, owner: Owner, client_id: str, remaining: Remaining, seq: int) -> None:
+        """Tell the client whose prompt it is, at once, how many prompts its user has open.
+
+        All other clients of the tenant hear of a change at once too, but when there are many
+        of them they hear only how the last of several changes left the count.
+        """
+        mine = self._sockets.get(owner, {}).get(client_id) if client_id else None
+        if mine is not None:
+            _send_status(mine, remaining(owner), seq)
+        tenant = owner[0]
+        if tenant in self._resting:
+            self._unsaid[tenant] = seq
+        else:
+            self._tell_all(tenant, remaining, seq)
+
+    def _tell_all(self, tenant: str, remaining: Remaining, seq: int) -> None:
+        count = 0
         for owner in self._owners.get(tenant, ()):
-            told = status(remaining(owner))
-            text = text_of(Frame(told.type, told.data, seq))
-            for socket in self._sockets[owner].values():
-                socket.send(text)
+            now, mine = remaining(owner), self._sockets[owner].values()
+            count += len(mine)
+            for socket in mine:
+                if now != socket.told_remaining:
+                    _send_status(socket, now, seq)
+        if count:
+            pause = count / STATUS_FRAMES_PER_SECOND
+            again = partial(self._after_rest, tenant, remaining)
+            self._resting[tenant] = asyncio.get_running_loop().call_later(pause, again)
+
+    def _after_rest(self, tenant: str, remaining: Remaining) -> None:
+        del self._resting[tenant]
+        seq = self._unsaid.pop(tenant, 0)
+        if seq:
+            self._tell_all(tenant, remaining, seq)
 
     def close(self) -> None:
         """Let all clients go: the process stops."""
+        for timer in self._resting.values():
+            timer.cancel()
+        self._resting.clear()
         for mine in self._sockets.values():
             for socket in mine.values():
                 socket.drop("the server stops")
+
+
+def _send_status(socket: Socket, remaining: int, seq: int) -> None:
+    told = status(remaining)
+    socket.told_remaining = remaining
+    socket.send(text_of(Frame(told.type, told.data, seq)))
 
 
 def text_of(frame: Frame) -> str:

@@ -160,9 +160,9 @@ class Live:
                 position = self.queue.accepted_at(*key)
                 if (answer := answer_of(story, position)) is not None:
                     self.answers.give(key, answer)
-                self._tell_status(story.tenant, recorded.seq)
+                self._tell_status(story, recorded.seq)
             case LeaseGranted() | LeaseExpired():
-                self._tell_status(story.tenant, recorded.seq)
+                self._tell_status(story, recorded.seq)
             case OutputReleased() | OutputBlocked():
                 self._judged.append(recorded)
             case RunEnded():
@@ -206,7 +206,7 @@ class Live:
         """Leave the queue and say so in one step: nobody can ask in between."""
         self.queue.leave(story)
         self.telling.finish(story, detail)
-        self._tell_status(story.tenant, story.ended_seq)
+        self._tell_status(story, story.ended_seq)
         if story.attempt:
             over = executing(story.prompt_id, None, story.ended_seq)
             self.hub.tell(story.owner, story.submitted.client_id, [over])
@@ -215,8 +215,9 @@ class Live:
             metrics.ENDED.labels(story.ended.outcome).inc()
         self._wake()
 
-    def _tell_status(self, tenant: str, seq: int) -> None:
-        self.hub.tell_status(tenant, self.queue.remaining, seq)
+    def _tell_status(self, story: Story, seq: int) -> None:
+        client_id = story.submitted.client_id
+        self.hub.tell_status(story.owner, client_id, self.queue.remaining, seq)
 
     def _wake(self) -> None:
         self._changed.set()

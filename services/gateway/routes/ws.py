@@ -61,7 +61,8 @@ class SocketRoute:
     def _greet(self, who: Principal, line: Socket) -> None:
         """Say how the queue stands, and where the client's running prompts are."""
         live = self.gateway.live
-        told = status(live.queue.remaining(who.owner))
+        line.told_remaining = live.queue.remaining(who.owner)
+        told = status(line.told_remaining)
         line.send(text_of(Frame(told.type, {**told.data, "sid": line.client_id})))
         for story in live.queue.running(who.owner):
             if story.submitted.client_id == line.client_id:
