@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
+READ_ONLY: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 FOLDERS: Final = (
     "checkpoints",
     "loras",
@@ -66,9 +72,18 @@ class ModelFolder:
     _growing: dict[Path, tuple[int, int]] = field(default_factory=dict)
 
     def prepare(self) -> None:
-        """Make the folders, so that a person sees where files belong."""
+        """Make the folders, so that a person sees where files belong.
+
+        A folder that is lent for reading, as to a container, is read as it is.
+        """
         for folder in FOLDERS:
-            (self.root / folder).mkdir(parents=True, exist_ok=True)
+            try:
+                (self.root / folder).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                if error.errno not in READ_ONLY:
+                    raise
+                log.info("models folder is read only", folder=str(self.root))
+                return
 
     def scan(self) -> Inventory:
         """Return all settled files by folder and name; blocks while it reads the disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_the_list_has_a_bound(tmp_path):
     for number in range(FILES_MAX + 10):
         put(tmp_path / f"loras/{number:05}.pt")
     assert len(ModelFolder(tmp_path).scan()["loras"]) == FILES_MAX
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_folder_lent_for_reading_is_read_as_it_is(tmp_path, monkeypatch, number):
+    put(tmp_path / "loras/soft.safetensors")
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    folder = ModelFolder(tmp_path)
+    folder.prepare()
+    assert names(folder) == {"loras": ["soft.safetensors"]}
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
