@@ -19,6 +19,7 @@ from services.recorder import metrics
 from services.recorder.archive import Archive, Written
 from services.recorder.continuity import check
 from services.recorder.feeding import feed_from
+from services.recorder.measuring import committing
 from services.recorder.public import Publisher
 from services.recorder.settings import RecorderSettings
 
@@ -103,7 +104,7 @@ class Recorder:
         return events, batch.pending
 
     async def _archive(self, events: list[Recorded[Event]], stream_created: str) -> int:
-        with metrics.COMMIT.time():
+        with committing(events):
             written = await self.archive.write(events, stream_created)
         await self._count(written)
         self._news.set()
@@ -121,7 +122,8 @@ class Recorder:
         await self.bus.signal(RECORDED_SUBJECT, committed.model_dump_json().encode())
 
     async def _pause(self, error: Exception, seconds: float) -> None:
-        self.trouble = str(error) or repr(error)
+        # The words of other errors may quote what people wrote.
+        self.trouble = str(error) if isinstance(error, StudioError) else type(error).__name__
         self._failures += 1
         log.error("not_archiving", reason=self.trouble, again_in_seconds=round(seconds, 3))
         await asyncio.sleep(seconds)
