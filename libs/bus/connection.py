@@ -133,6 +133,8 @@ class Connection:
 
     async def ready(self, seconds: float | None = None) -> None:
         """Wait until connected; Unavailable after `seconds`, or if it never will be again."""
+        if self.connected:
+            return
         try:
             async with asyncio.timeout(seconds):
                 while not self.connected:

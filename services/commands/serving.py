@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ CPU_SERVICES = (
     "gateway",
 )
 WORKER = "gpu_worker"
+# Python's own thresholds walk all that lives many times a second, in search of very little.
+COLLECT_AFTER = (20_000, 20, 20)
 SERVICES = (*CPU_SERVICES, WORKER)
 
 HealthPort = Annotated[
@@ -107,12 +110,20 @@ async def _serve(settings: Settings, names: Sequence[str], process: str, health_
         services = [
             importlib.import_module(f"services.{name}.main").build(resources) for name in names
         ]
+        _spare_the_collector()
         try:
             await run(services, resources, health_port=health_port)
         except StudioError:
             raise
         except OSError as error:
             raise Unavailable("the process could not go on", reason=str(error)) from error
+
+
+def _spare_the_collector() -> None:
+    """Let the collector of cycles pass over what lives as long as the process does."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 def _fast_loop() -> asyncio.Runner:
