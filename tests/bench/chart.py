@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,23 @@ def draw(page: dict[str, Any], path: Path) -> None:
     """Draw the JSON page of a run as a PNG."""
     mpl.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK})
     rows = _limit_rows(page)
-    figure = Figure(figsize=(11, 3.2 + 0.42 * len(rows) + 3.6), layout="constrained")
-    grid = figure.add_gridspec(2, 2, height_ratios=(1.2 + 0.42 * len(rows), 4))
-    _limits(figure.add_subplot(grid[0, :]), rows)
+    top = 1.4 + 0.46 * len(rows)
+    figure = Figure(figsize=(12, top + 4.4), layout="constrained")
+    if layout := figure.get_layout_engine():
+        layout.set(w_pad=0.15, h_pad=0.08)
+    parts = figure.subfigures(2, 1, height_ratios=(top, 4.2), hspace=0.04, squeeze=False)
+    above, below = parts[:, 0]
+    _limits(above.subplots(), rows)
+    left, right = below.subplots(1, 2)
     _stacked(
-        figure.add_subplot(grid[1, 0]),
+        left,
         "CPU of one prompt without a model, by process",
         "ms",
         [(r["process"], r["user ms"], r["system ms"]) for r in _rows(page, "throughput", "cost")],
         ("in the program", "in the kernel"),
     )
     _stacked(
-        figure.add_subplot(grid[1, 1]),
+        right,
         "Idle memory, by process",
         "MiB",
         [
@@ -38,7 +44,7 @@ def draw(page: dict[str, Any], path: Path) -> None:
         ],
         ("before a model", "more with the demo model"),
     )
-    figure.suptitle("Hanzo Studio: one house on one machine", fontsize=15, fontweight="bold")
+    figure.suptitle("One house on one machine, against its limits", fontsize=15, fontweight="bold")
     figure.supxlabel(
         f"{page['measured_at'][:10]} · {page['cores']} cores · Python {page['python']} · "
         f"{_machine(page)}all services up{', each in its own process' if page['split'] else ''}",
@@ -49,25 +55,39 @@ def draw(page: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=130, facecolor="white")
 
 
-def _limit_rows(page: dict[str, Any]) -> list[tuple[str, float, bool]]:
-    """Return label, how many times better than the limit, and whether it holds."""
+@dataclass(frozen=True)
+class _Row:
+    """A figure and its limit: what to write, and how many times better it is."""
+
+    label: str
+    times: float
+    holds: bool
+    said: str
+
+
+def _limit_rows(page: dict[str, Any]) -> list[_Row]:
     rows = []
     for measure in page["measures"].values():
         for name, limit in measure.get("limits", {}).items():
             value, floor = measure["figures"][name], "at_least" in limit
             bound = limit["at_least"] if floor else limit["at_most"]
             sign = "≥" if floor else "≤"
-            said = f"{_plain(name, limit['unit'])} {value:,.4g} {limit['unit']}".strip()
-            label = f"{measure['title']}\n{said}  (limit {sign} {bound:,g} {limit['unit']})"
-            rows.append((label, _times(value, bound, floor=floor), limit["holds"]))
+            figure = f"{_plain(name, limit['unit'])}: {_number(value)} {limit['unit']}"
+            label = f"{measure['title']}\n{figure} (limit {sign} {bound:,g} {limit['unit']})"
+            if bound == 0:  # Nothing may be lost, so there are no times better.
+                said = "none" if limit["holds"] else f"{value:,.0f}, and none is allowed"
+                rows.append(_Row(label, 1.0, limit["holds"], said))
+                continue
+            better = value / bound if floor else bound / max(value, 1e-9)
+            more = "more than " if better > TIMES_MAX else ""
+            times = min(TIMES_MAX, max(1 / TIMES_MAX, better))
+            rows.append(_Row(label, times, limit["holds"], f"{more}{_number(times)} times"))
     return rows
 
 
-def _times(value: float, bound: float, *, floor: bool) -> float:
-    if bound == 0:  # Nothing may be lost: all or nothing.
-        return TIMES_MAX if value == 0 else 1 / TIMES_MAX
-    better = value / bound if floor else bound / max(value, 1e-9)
-    return min(TIMES_MAX, max(1 / TIMES_MAX, better))
+def _number(value: float) -> str:
+    digits = 0 if value >= 100 or value == int(value) else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f}"
 
 
 def _plain(name: str, unit: str) -> str:
@@ -75,32 +95,39 @@ def _plain(name: str, unit: str) -> str:
     return words.removesuffix(f" {unit.lower()}") if unit else words
 
 
-def _limits(axes: Axes, rows: list[tuple[str, float, bool]]) -> None:
+def _limits(axes: Axes, rows: list[_Row]) -> None:
     places = range(len(rows))
-    for place, (_, times, holds) in zip(places, rows, strict=True):
-        color = HOLDS if holds else MISSED
-        axes.plot([1, times], [place, place], color=color, linewidth=7, solid_capstyle="butt")
-        more = "> " if times >= TIMES_MAX else ""
+    for place, row in zip(places, rows, strict=True):
+        color = HOLDS if row.holds else MISSED
+        line = [place, place]
+        axes.plot([1, row.times], line, color=color, linewidth=7, solid_capstyle="butt")
+        if row.times == 1:
+            axes.plot([1], [place], "o", color=color, markersize=8)
+        better = row.times >= 1
         axes.annotate(
-            f"{more}{times:.2g} times",
-            (times, place),
-            xytext=(6 if times >= 1 else -6, 0),
+            row.said,
+            (row.times, place),
+            xytext=(8 if better else -8, 0),
             textcoords="offset points",
             va="center",
-            ha="left" if times >= 1 else "right",
+            ha="left" if better else "right",
             color=color,
         )
     axes.axvline(1, color=INK, linewidth=1)
-    axes.set_yticks(list(places), [label for label, _, _ in rows])
+    axes.set_yticks(list(places), [row.label for row in rows])
     axes.set_xscale("log")
-    axes.set_xlim(1 / TIMES_MAX / 1.6, TIMES_MAX * 1.6)
+    axes.set_xlim(1 / TIMES_MAX / 2, TIMES_MAX * 2.6)
     ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10]
     axes.set_xticks(
         ticks, ["a tenth", "a fifth", "half", "the limit", "2 times", "5 times", "10 times"]
     )
     axes.minorticks_off()
     axes.invert_yaxis()
-    axes.set_title("How many times better than its limit each figure is", loc="left", pad=10)
+    axes.set_title(
+        "How many times better than its limit each figure is (right of the line: it holds)",
+        loc="left",
+        pad=10,
+    )
     _clean(axes, grid="x")
 
 
