@@ -1,13 +1,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: up demo test check bench conformance fmt
+.PHONY: up demo test check bench chaos conformance fmt
 
 up: .venv/ready-run ; @$(BIN)/studio up
 demo: .venv/ready-run ; @$(BIN)/studio demo
 test: .venv/ready-test ; @$(BIN)/pytest
 check: .venv/ready-test ; @$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 bench: .venv/ready-test ; @$(BIN)/python -m tests.bench
+chaos: .venv/ready-test ; @$(BIN)/python -m tests.chaos
 conformance: .venv/ready-test ; @$(BIN)/python -m tests.conformance
 fmt: .venv/ready-test ; @$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 

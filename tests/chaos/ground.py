@@ -22,7 +22,7 @@ from tests.chaos import processes
 from tests.chaos.annex import SLOT
 from tests.chaos.checker.gathering import Account, Addresses, addresses_of
 from tests.chaos.leader import leader_of
-from tests.chaos.workflows import NUDITY_THRESHOLD
+from tests.chaos.workflows import BLOCKED_NAME, NUDITY_THRESHOLD, blocked_bytes
 from tests.e2e.houses import ROOT, House, environment, house
 
 T = TypeVar("T")
@@ -162,7 +162,17 @@ def _accounts(running: House) -> tuple[Account, ...]:
         told = running.studio("keys", "create", *names, "--json")
         token = json.loads(told.stdout)["token"]
         made.append(Account(tenant, user, {"Authorization": f"Bearer {token}"}))
+    for account in (*made, LOCAL):
+        _upload(running, account)
     return (*made, LOCAL)
+
+
+def _upload(running: House, account: Account) -> None:
+    """Give a customer the picture that moderation withholds."""
+    form = {"image": (BLOCKED_NAME, blocked_bytes(), "image/png")}
+    with running.client() as api:
+        answer = api.post("/upload/image", files=form, headers=dict(account.headers))
+    answer.raise_for_status()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ SEED = 35
 FAULTS = ("worker.zombie", "gateway.kill-unanswered", "nats.kill", "postgres.kill", "s3.kill")
 
 
+@pytest.mark.covers("R395", "P09")
 @pytest.mark.timeout(600)
 async def test_a_house_that_is_harmed_under_load_loses_nothing_and_charges_nobody_twice(
     tmp_path: Path,

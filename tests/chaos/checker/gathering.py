@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ TABLES = (
     "checkpoint",
 )
 AT_ONCE = 100
+CALLS_AT_ONCE = 8
 QUIET_PAUSE_SECONDS = 0.5
 MICROS_PER_CREDIT = 1000
 SERVED = 200
@@ -165,10 +167,13 @@ def read_blobs(s3: Mapping[str, str]) -> dict[str, str]:
     )
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
     keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-    return {
-        key: hashlib.sha256(client.get_object(Bucket=BUCKET, Key=key)["Body"].read()).hexdigest()
-        for key in keys
-    }
+
+    def digest(key: str) -> str:
+        body = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return hashlib.sha256(body).hexdigest()
+
+    with ThreadPoolExecutor(CALLS_AT_ONCE) as threads:
+        return dict(zip(keys, threads.map(digest, keys), strict=True))
 
 
 async def _last_seq(url: str) -> int:
@@ -194,18 +199,30 @@ async def _histories(
     """Ask each owner's history for every prompt that ended, and fetch every file it lists."""
     shown: dict[Key, list[Shown]] = {}
     costs: dict[Key, int] = {}
-    for key, owner in _ended(found, accounts):
+
+    async def ask(key: Key, owner: Account) -> None:
         answer = await api.get(f"/api/history/{key[1]}", headers=owner.headers)
         entry = answer.json().get(key[1]) if answer.status_code == SERVED else None
-        if entry is None:
-            continue
-        costs[key] = round(entry["usage"]["cost_credits"] * MICROS_PER_CREDIT)
-        shown[key] = [
-            await _fetched(api, owner, node_id, file)
-            for node_id, node in entry["outputs"].items()
-            for file in node.get("images", [])
-        ]
+        if entry is not None:
+            costs[key] = round(entry["usage"]["cost_credits"] * MICROS_PER_CREDIT)
+            shown[key] = [
+                await _fetched(api, owner, node_id, file)
+                for node_id, node in entry["outputs"].items()
+                for file in node.get("images", [])
+            ]
+
+    await _side_by_side(ask(key, owner) for key, owner in _ended(found, accounts))
     return shown, costs
+
+
+async def _side_by_side(calls: Iterable[Coroutine[Any, Any, None]]) -> None:
+    gate = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    async def one(call: Coroutine[Any, Any, None]) -> None:
+        async with gate:
+            await call
+
+    await asyncio.gather(*(one(call) for call in calls))
 
 
 def _ended(found: Evidence, accounts: Sequence[Account]) -> list[tuple[Key, Account]]:
@@ -243,20 +260,23 @@ async def _glimpses(
     api: httpx.AsyncClient, found: Evidence, accounts: Sequence[Account]
 ) -> list[Glimpse]:
     """Ask for what must not be seen: as another tenant, and for what the owner may not have."""
-    glimpses = []
-    for number, (key, owner) in enumerate(_ended(found, accounts)):
-        others = [one for one in accounts if (one.tenant, one.user) != (owner.tenant, owner.user)]
-        other = others[number % len(others)] if others else None
+    glimpses: list[Glimpse] = []
+
+    async def look(number: int, key: Key, owner: Account) -> None:
         story = found.stories[key]
-        for what, output in forbidden_files(story):
-            glimpses.append(await _glimpse(api, owner, what, key, output))
-        if other is not None:
+        forbidden = [(owner, what, output) for what, output in forbidden_files(story)]
+        others = [one for one in accounts if one != owner]
+        if others:
+            other = others[number % len(others)]
             answer = await api.get(f"/api/history/{key[1]}", headers=other.headers)
             saw = answer.status_code == SERVED and bool(answer.json())
-            glimpses.append(Glimpse("another tenant's history", key, answer.status_code, saw))
-            for output in _own_files(story):
-                what = "another tenant's file"
-                glimpses.append(await _glimpse(api, other, what, key, output))
+            glimpses.append(Glimpse("another's history", key, answer.status_code, saw))
+            forbidden += [(other, "another's file", output) for output in _own_files(story)]
+        looks = [await _glimpse(api, who, what, key, output) for who, what, output in forbidden]
+        glimpses.extend(looks)
+
+    ended = _ended(found, accounts)
+    await _side_by_side(look(number, *one) for number, one in enumerate(ended))
     return glimpses
 
 
