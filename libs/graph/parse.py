@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from libs.core.jsonvalue import Json, JsonObject
@@ -10,7 +11,8 @@ from libs.graph.refusal import GraphRefused, clip, invalid_prompt, node_problems
 from libs.graph.value import BrokenLink, Dialect, Graph, Link, Node
 
 WRAPPER = "__value__"
-NAME_CHARACTERS_MAX = 200
+# As it is written in JSON: an event that lists all nodes of the largest graph must fit the bus.
+NAME_BYTES_MAX = 200
 LINK_PARTS = 2
 TYPE_KEY: Mapping[Dialect, str] = {"comfyui": "class_type", "hip35": "type"}
 
@@ -138,11 +140,16 @@ def _link(value: list[Json]) -> Link:
 
 def _require_name(text: str, what: str, node_id: str) -> None:
     found = flaw_of_text(text)
-    if len(text) > NAME_CHARACTERS_MAX:
-        found = f"is longer than {NAME_CHARACTERS_MAX} characters"
+    if not found and _bytes_of(text) > NAME_BYTES_MAX:
+        found = f"is longer than {NAME_BYTES_MAX} bytes"
     if found:
         readable = node_id.encode("ascii", "backslashreplace").decode().replace("\0", "\\0")
         raise invalid_prompt(f"{what} {found}", f"Node ID '#{clip(readable)}'", field=what)
+
+
+def _bytes_of(text: str) -> int:
+    """Return how long a text is in JSON, without its quotes."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) - 2
 
 
 def _bad_literal(node_id: str, node_type: str, name: str, found: str) -> GraphRefused:

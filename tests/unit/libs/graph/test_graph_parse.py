@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
+from libs.bus.limits import PAYLOAD_BYTES_MAX
+from libs.events.envelope import Cause, wrap
+from libs.events.execution import ExecutionFinished
+from libs.graph import limits
 from libs.graph.literals import NESTING_MAX
 from libs.graph.parse import parse
 from libs.graph.refusal import GraphRefused
@@ -174,3 +179,29 @@ def test_whatever_comes_is_a_graph_or_a_refusal(prompt: Any):
     refusal = refusal_of(prompt)
     assert refusal.status == 400
     assert set(refusal.error) == {"type", "message", "details", "extra_info"}
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{ARTIST PALETTE}", "\x01", '"', "\u00e9"])
+def test_an_event_that_names_all_nodes_of_the_largest_graph_fits_the_bus(letter: str):
+    fitting = next(n for n in range(200, 0, -1) if _accepted(letter * n))
+    names = tuple(f"{number:03}{letter * fitting}" for number in range(limits.NODES_MAX))
+    named = ExecutionFinished(
+        prompt_id="p", attempt=1, worker_id="w", order=1, compute_ms=1, outputs=1, executed=names
+    )
+    data = wrap(
+        named,
+        event_id="e",
+        tenant="t",
+        source="gpu_worker",
+        time=datetime(2026, 11, 24, tzinfo=UTC),
+        cause=Cause(),
+    )
+    assert len(data) <= PAYLOAD_BYTES_MAX
+
+
+def _accepted(name: str) -> bool:
+    try:
+        parse({name: {"class_type": "EmptyImage", "inputs": {}}})
+    except GraphRefused:
+        return False
+    return True
