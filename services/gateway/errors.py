@@ -28,6 +28,17 @@ class Busy(Unavailable):
     code = "busy"
 
 
+class TooLarge(Refused):
+    """A body is beyond its limit; `hangs_up` when nobody will read the rest of it."""
+
+    code = "too_large"
+    http_status = 413
+
+    def __init__(self, what: str, bytes_max: int, *, hangs_up: bool = False) -> None:
+        super().__init__(f"{what} has more than {bytes_max} bytes", field=what, limit=bytes_max)
+        self.hangs_up = hangs_up
+
+
 def install(app: FastAPI) -> None:
     """Render everything that goes wrong in one way."""
     app.add_exception_handler(StudioError, _studio_error)
@@ -66,6 +77,8 @@ def _headers(error: StudioError, status: int) -> dict[str, str]:
     if status == Unavailable.http_status and retry_after is None:
         retry_after = RETRY_AFTER_SECONDS
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+    if isinstance(error, TooLarge) and error.hangs_up:
+        headers["Connection"] = "close"
     if status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = "Bearer"
     return headers

@@ -12,8 +12,10 @@ from libs.core.errors import Refused
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.literals import flaw
 from libs.graph.refusal import GraphRefused, problem
+from services.gateway.errors import TooLarge
 
 COMMAND_BYTES_MAX = 1_048_576
+IGNORED_BYTES_MAX = 33_554_432
 LENGTH_DIGITS_MAX = 18
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,30}\Z")
 
@@ -43,31 +45,28 @@ def require_json_label(request: Request) -> None:
 
 
 async def read_body(request: Request, bytes_max: int, what: str) -> bytes:
-    """Return the body; Refused with 413 as soon as it is larger than allowed."""
+    """Return the body; Refused with 413 if it is larger than allowed."""
     announced = request.headers.get("content-length", "")
     digits = announced.isascii() and announced.isdigit()
     if digits and (len(announced) > LENGTH_DIGITS_MAX or int(announced) > bytes_max):
-        raise too_large(what, bytes_max)
-    body = bytearray()
+        # The server throws away what follows; of an endless rest it would never be done.
+        endless = len(announced) > LENGTH_DIGITS_MAX or int(announced) > IGNORED_BYTES_MAX
+        raise TooLarge(what, bytes_max, hangs_up=endless)
+    body, ignored = bytearray(), 0
     try:
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > bytes_max:
-                raise too_large(what, bytes_max)
+            if len(body) <= bytes_max:
+                body += chunk
+            else:
+                # A client that reads only after it has sent all would not hear us before.
+                ignored += len(chunk)
+                if ignored > IGNORED_BYTES_MAX:
+                    raise TooLarge(what, bytes_max, hangs_up=True)
     except ClientDisconnect as error:
         raise Refused("the body was cut off", kind="incomplete_body") from error
+    if len(body) > bytes_max:
+        raise TooLarge(what, bytes_max)
     return bytes(body)
-
-
-def too_large(what: str, bytes_max: int) -> Refused:
-    """Return the refusal of something beyond its limit."""
-    return Refused(
-        f"{what} has more than {bytes_max} bytes",
-        kind="too_large",
-        status=413,
-        field=what,
-        limit=bytes_max,
-    )
 
 
 async def read_command(request: Request) -> JsonObject:
