@@ -1,7 +1,8 @@
 """Real NATS, PostgreSQL and S3 for tests: one of each per pytest session, started when asked for.
 
 NATS_URL, DATABASE_URL or S3_ENDPOINT (with S3_ACCESS_KEY, S3_SECRET_KEY, S3_REGION) in the
-environment name servers to use instead.
+environment name servers to use instead. STUDIO_TEST_SERVERS=containers starts those that are
+not named as containers; otherwise they come out of our own wheels.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from libs.chassis.embedded.nats import start_nats
 from libs.chassis.embedded.postgres import start_postgres
 from libs.chassis.embedded.s3 import S3Access, client, start_s3
 from libs.settings import Settings
+from tests import containers
 
 T = TypeVar("T")
 CALL_SECONDS = 60
@@ -75,6 +77,10 @@ def nats_url(keeper: Keeper, request: pytest.FixtureRequest) -> Iterator[str]:
     if given := os.environ.get("NATS_URL"):
         yield given
         return
+    if containers.kind_of_servers() == "containers":
+        with containers.running(containers.NATS) as address:
+            yield containers.nats_url_at(address)
+        return
     home: Path = request.getfixturevalue("servers_home")
     nats = keeper.run(start_nats(home, port=0, monitoring_port=0))
     yield nats.url
@@ -86,6 +92,10 @@ def database_url(keeper: Keeper, request: pytest.FixtureRequest) -> Iterator[str
     """Give the URL of a PostgreSQL database; see `fresh_database` for one of your own."""
     if given := os.environ.get("DATABASE_URL"):
         yield given
+        return
+    if containers.kind_of_servers() == "containers":
+        with containers.running(containers.POSTGRES) as address:
+            yield containers.database_url_at(address)
         return
     home: Path = request.getfixturevalue("servers_home")
     postgres = keeper.run(start_postgres(home, port=0))
@@ -103,6 +113,10 @@ def s3_settings(keeper: Keeper, request: pytest.FixtureRequest) -> Iterator[S3Ac
             secret_key=os.environ["S3_SECRET_KEY"],
             region=os.environ.get("S3_REGION", "us-east-1"),
         )
+        return
+    if containers.kind_of_servers() == "containers":
+        with containers.running(containers.S3) as address:
+            yield containers.s3_access_at(address)
         return
     home: Path = request.getfixturevalue("servers_home")
     s3 = keeper.run(start_s3(home, port=0))
