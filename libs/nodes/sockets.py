@@ -7,10 +7,12 @@ brings such values, and a test passes fakes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    # Gateway and validator read the node types and have no use for arrays.
+    import numpy as np
+    from numpy.typing import NDArray
 
 SIDE_PIXELS_MAX = 16384
 BATCH_MAX = 4096
@@ -46,7 +48,7 @@ ImageScaling = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"
 Crop = Literal["disabled", "center"]
 
 Preview: TypeAlias = Callable[[], bytes]
-Pixels: TypeAlias = NDArray[np.uint8]
+Pixels: TypeAlias = "NDArray[np.uint8]"
 
 
 class OnStep(Protocol):

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from libs.nodes.registry import schemas
 from libs.settings import Settings
 from services.commands.client import DEMO_FOLDER, StudioClient
 from services.commands.console import out, plain_errors, print_json
@@ -26,6 +25,8 @@ def nodes(
 
     Example: studio nodes KSampler --json
     """
+    from libs.nodes.registry import schemas
+
     found = [
         schema for key, schema in sorted(schemas().items()) if name.casefold() in key.casefold()
     ]
