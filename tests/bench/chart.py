@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 HOLDS, MISSED, SECOND, INK, FAINT = "#2a7f62", "#c0392b", "#9cc9b8", "#222222", "#8a8a8a"
 # A figure far beyond its limit would flatten all others.
@@ -20,9 +21,8 @@ def draw(page: dict[str, Any], path: Path) -> None:
     mpl.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK})
     rows = _limit_rows(page)
     top = 1.4 + 0.46 * len(rows)
-    figure = Figure(figsize=(12, top + 4.4), layout="constrained")
-    if layout := figure.get_layout_engine():
-        layout.set(w_pad=0.15, h_pad=0.08)
+    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.08)
+    figure = Figure(figsize=(12, top + 4.4), layout=layout)
     parts = figure.subfigures(2, 1, height_ratios=(top, 4.2), hspace=0.04, squeeze=False)
     above, below = parts[:, 0]
     _limits(above.subplots(), rows)
