@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterable, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Final, TextIO
@@ -60,6 +61,7 @@ def set_up_logs(
     logging.basicConfig(level=max(number, LIBRARIES_LEVEL), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _say_why_the_process_ends
+    threading.excepthook = _say_why_a_thread_ended
 
 
 def name_worker(worker_id: str) -> None:
@@ -138,3 +140,8 @@ def _say_why_the_process_ends(
     structlog.get_logger(__name__).critical(
         "process_ends", exc_info=error.with_traceback(traceback)
     )
+
+
+def _say_why_a_thread_ended(ended: threading.ExceptHookArgs) -> None:
+    name = ended.thread.name if ended.thread is not None else ""
+    structlog.get_logger(__name__).error("thread_ended", thread=name, exc_info=ended.exc_value)

@@ -31,6 +31,8 @@ from libs.graph.schema import Catalogue
 from libs.graph.value import Graph
 from libs.nodes.context import Interrupted, Loader
 from libs.nodes.registry import load, schemas
+from libs.telemetry.logs import set_up_logs
+from libs.telemetry.settings import TelemetrySettings
 from services.gpu_worker.backend import Backend, open_backend
 from services.gpu_worker.calls import Calls
 from services.gpu_worker.context import EngineContext, Job
@@ -251,6 +253,7 @@ def die_with_parent() -> None:
 def main(open_it: Callable[[], Backend] = open_backend) -> None:
     """Serve the agent at the other end of the file descriptor given as the argument."""
     die_with_parent()
+    set_up_logs("engine", form=TelemetrySettings().log)
     link = Link(socket.socket(fileno=int(sys.argv[1])))
     engine = Engine(link)
     threading.Thread(target=engine.hear, name="hear", daemon=True).start()

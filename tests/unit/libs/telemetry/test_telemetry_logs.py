@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +30,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def back_to_normal() -> Iterator[None]:
     """Leave logging as pytest had it."""
-    root, hook = logging.getLogger(), sys.excepthook
+    root, hook, thread_hook = logging.getLogger(), sys.excepthook, threading.excepthook
     handlers, level = list(root.handlers), root.level
     yield
     structlog.reset_defaults()
@@ -37,7 +38,7 @@ def back_to_normal() -> Iterator[None]:
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
-    sys.excepthook = hook
+    sys.excepthook, threading.excepthook = hook, thread_hook
 
 
 @pytest.fixture
@@ -162,6 +163,24 @@ def test_an_error_that_ends_the_process_is_a_line_as_well(sink):
     (line,) = lines(sink)
     assert (line["event"], line["level"]) == ("process_ends", "critical")
     assert line["error_words"] == "no server answers"
+
+
+def test_an_error_that_ends_a_thread_is_told_without_its_words(sink):
+    set_up_logs("gpu_worker", sink=sink)
+
+    def fail() -> None:
+        raise ValueError("a photo of Zanzibar")
+
+    thread = threading.Thread(target=fail, name="hear")
+    thread.start()
+    thread.join()
+    (line,) = lines(sink)
+    assert (line["event"], line["thread"], line["error_type"]) == (
+        "thread_ended",
+        "hear",
+        "ValueError",
+    )
+    assert "Zanzibar" not in sink.getvalue()
 
 
 @pytest.mark.parametrize(
