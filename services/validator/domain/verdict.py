@@ -16,6 +16,11 @@ from libs.graph.refusal import GraphRefused
 from libs.graph.schema import Catalogue
 from libs.graph.tiers import DEFAULT_FAMILIES, ModelFamilies, Tier
 from libs.graph.value import Graph
+from services.validator.domain.bounds import (
+    bounded_error,
+    bounded_node_errors,
+    require_short_ids,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ def verdict(
     """
     try:
         graph = parse(prompt)
+        require_short_ids(graph)
         require_within(graph, catalogue)
         checked = check(graph, catalogue, targets, uploads=known_files)
         reach = Reach.of(checked.graph, catalogue, checked.outputs)
@@ -68,12 +74,14 @@ def verdict(
         if limits:
             raise tier_refusal(limits)
     except GraphRefused as refusal:
-        return RefusedPrompt(refusal.status, refusal.error, refusal.node_errors)
+        shown, faults, count = bounded_node_errors(refusal.node_errors)
+        error = bounded_error(refusal.error, faults, count)
+        return RefusedPrompt(refusal.status, error, shown)
     named = needs(reach)
     return Accepted(
         graph=checked.graph,
         outputs=checked.outputs,
-        node_errors=checked.node_errors,
+        node_errors=bounded_node_errors(checked.node_errors)[0],
         needs=named,
         vram_mib=estimate_vram_mib([need.path for need in named], weight_sizes),
         work=work(reach),
