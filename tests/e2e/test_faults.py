@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.checking import check, ended
+from tests.chaos.checker.evidence import Receipt, end_of
+from tests.chaos.checker.gathering import Account, addresses_of, gather, until_quiet
+from tests.chaos.checker.inspection import inspect
+from tests.chaos.processes import pids_of
 from tests.e2e.houses import House, house, wait_until
 from tests.e2e.watching import Watcher, submit, tiny_graph
 
+LOCAL = Account("local", "local", {})
 PROMPTS = 60
 SETTLED_SECONDS_MAX = 120
 
@@ -31,8 +36,8 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def submit_through_the_fault(target: House, strike: Callable[[], None]) -> list[str]:
-    """Submit PROMPTS prompts with ids of our own, retrying like a client; strike in the middle."""
+def submit_through_the_fault(target: House, strike: Callable[[], None]) -> list[Receipt]:
+    """Submit PROMPTS prompts with keys of our own, retrying like a client; strike meanwhile."""
     accepted = []
     with httpx.Client(base_url=target.url, timeout=20) as api:
         for number in range(PROMPTS):
@@ -42,69 +47,67 @@ def submit_through_the_fault(target: House, strike: Callable[[], None]) -> list[
     return accepted
 
 
-def _submit_until_answered(api: httpx.Client, number: int) -> str:
+def _submit_until_answered(api: httpx.Client, number: int) -> Receipt:
     deadline = time.monotonic() + 60
-    key = f"{time.time_ns()}-{number}"
+    receipt = _receipt(uuid.uuid4().hex)
+    body = {"prompt": tiny_graph(number), "client_id": receipt.client_id}
     while time.monotonic() < deadline:
         try:
-            answer = api.post(
-                "/prompt",
-                json={"prompt": tiny_graph(number)},
-                headers={"Idempotency-Key": key},
-            )
+            answer = api.post("/prompt", json=body, headers={"Idempotency-Key": receipt.client_id})
         except httpx.HTTPError:
+            receipt.answers.append(0)
             time.sleep(0.2)
             continue
+        receipt.answers.append(answer.status_code)
         if answer.status_code == 200:
-            return str(answer.json()["prompt_id"])
+            receipt.prompt_ids.append(answer.json()["prompt_id"])
+            return receipt
         assert answer.status_code == 503, answer.text
         time.sleep(0.2)
     raise AssertionError("the house did not come back")
 
 
-def assert_all_settled(target: House, accepted: list[str]) -> None:
-    assert len(set(accepted)) == len(accepted)
-    wait_until(
-        lambda: ended(target.home, accepted), SETTLED_SECONDS_MAX, "all prompts end", pause=0.5
-    )
-    report = check(target.home, accepted)
-    assert report.clean, report
+def _receipt(client_id: str) -> Receipt:
+    return Receipt(client_id, LOCAL.tenant, LOCAL.user, "quick", keyed=True, sent_at=time.time())
+
+
+def accepted_on(watcher: Watcher, prompt_id: str) -> list[Receipt]:
+    """Return the receipt of the one prompt that was submitted with a watcher's id."""
+    receipt = _receipt(watcher.client_id)
+    receipt.answers, receipt.prompt_ids = [200], [prompt_id]
+    return [receipt]
+
+
+def assert_all_settled(target: House, accepted: list[Receipt]) -> list[str]:
+    """Wait until nothing is open any more, let the checker look, and return all outcomes."""
+    where = addresses_of(target.home)
+    asyncio.run(until_quiet(where, accepted, SETTLED_SECONDS_MAX))
+    evidence = asyncio.run(gather(where, accepted, [LOCAL]))
+    assert inspect(evidence) == []
+    stories = [evidence.stories[LOCAL.tenant, receipt.prompt_id] for receipt in accepted]
+    return [end.data["outcome"] for story in stories if (end := end_of(story))]
 
 
 @pytest.mark.timeout(300)
 def test_the_services_are_killed_in_the_middle_of_sixty_prompts(fault_house: House):
     accepted = submit_through_the_fault(fault_house, lambda: kill(fault_house.pid_of("house")))
-    assert_all_settled(fault_house, accepted)
+    assert set(assert_all_settled(fault_house, accepted)) == {"succeeded"}
 
 
 @pytest.mark.timeout(300)
 def test_the_worker_is_killed_in_the_middle_of_sixty_prompts(fault_house: House):
     accepted = submit_through_the_fault(fault_house, lambda: kill(fault_house.pid_of("gpu_worker")))
-    assert_all_settled(fault_house, accepted)
+    assert set(assert_all_settled(fault_house, accepted)) == {"succeeded"}
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("server", ["nats", "postgres"])
+@pytest.mark.parametrize("server", ["nats", "postgres", "s3"])
 def test_a_server_is_killed_in_the_middle_of_sixty_prompts(fault_house: House, server: str):
     def strike() -> None:
-        pids = [
-            int(entry.name)
-            for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and _is_server(entry, server, fault_house)
-        ]
-        kill(min(pids))
+        kill(pids_of(server, [fault_house.process.pid])[0])
 
     accepted = submit_through_the_fault(fault_house, strike)
-    assert_all_settled(fault_house, accepted)
-
-
-def _is_server(entry: Path, server: str, target: House) -> bool:
-    try:
-        words = (entry / "cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return False
-    program = {"nats": "nats-server", "postgres": "bin/postgres"}[server]
-    return program in words and str(target.home) in words
+    assert set(assert_all_settled(fault_house, accepted)) == {"succeeded"}
 
 
 @pytest.mark.timeout(300)
@@ -124,7 +127,7 @@ def test_a_death_in_the_middle_of_a_step_costs_one_attempt_and_nothing_else(
         assert "execution_error" not in {f["type"] for f in frames}
         row = api.get(f"/history/{prompt_id}").json()[prompt_id]
         assert row["status"]["status_str"] == "success"
-    assert_all_settled(fault_house, [prompt_id])
+    assert assert_all_settled(fault_house, accepted_on(watcher, prompt_id)) == ["succeeded"]
     story = fault_house.studio("story", prompt_id).stdout
     assert "attempt=2" in story
 
@@ -150,7 +153,7 @@ def test_a_frozen_worker_that_wakes_up_late_delivers_and_bills_nothing(
         finally:
             os.kill(frozen, signal.SIGCONT)
         watcher.until_end(prompt_id)
-    assert_all_settled(fault_house, [prompt_id])
+    assert assert_all_settled(fault_house, accepted_on(watcher, prompt_id)) == ["succeeded"]
 
 
 def test_cancelling_ends_a_running_prompt_and_costs_nothing(fault_house: House, demo_graph):
@@ -165,5 +168,4 @@ def test_cancelling_ends_a_running_prompt_and_costs_nothing(fault_house: House, 
         row = api.get(f"/history/{prompt_id}").json()[prompt_id]
         assert row["status"]["status_str"] == "error"
         assert row["status"]["completed"] is False
-    wait_until(lambda: ended(fault_house.home, [prompt_id]), 20, "the money is settled")
-    assert check(fault_house.home, [prompt_id]).outcomes == {"cancelled": 1}
+    assert assert_all_settled(fault_house, accepted_on(watcher, prompt_id)) == ["cancelled"]
