@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tests.chaos import results
 from tests.chaos.checker.inspection import inspect
 from tests.chaos.course import Course, Plan, run
 from tests.chaos.faults import FAULTS
@@ -33,6 +34,9 @@ def main(
         list[str] | None, typer.Option(help="Only this one; a name, or its beginning.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Put the results into docs/chaos.md and docs/chaos.")
+    ] = False,
     keep: Annotated[
         Path | None, typer.Option(help="Leave logs, all events and the report in this folder.")
     ] = None,
@@ -50,6 +54,8 @@ def main(
     if keep:
         (keep / "report.json").write_text(json.dumps(report.facts(), indent=1))
         (keep / "events.jsonl").write_text("\n".join(told_events(report)))
+    if write:
+        results.write(report.facts())
     if as_json:
         print(json.dumps(report.facts(), indent=1))
     else:

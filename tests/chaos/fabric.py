@@ -172,3 +172,22 @@ def refused(fabric: Fabric) -> None:
     submitted(fabric, "bad")
     fabric.say("bad", "verdict", "PromptRejected", status=400, code="invalid")
     fabric.say("bad", "run", "RunRefused", status=400, code="invalid")
+
+
+def without(name: str, prompt: str) -> Callable[[Fabric], None]:
+    """Return a change that takes the last event of that name back."""
+
+    def change(made: Fabric) -> None:
+        named = [
+            place
+            for place, fact in enumerate(made.facts)
+            if (fact["type"], fact["prompt"]) == (name, prompt)
+        ]
+        del made.facts[named[-1]]
+
+    return change
+
+
+def without_end(prompt: str) -> Evidence:
+    """Return a house in which a prompt never ended, though its money was settled."""
+    return sound(without("RunEnded", prompt))

@@ -152,10 +152,15 @@ class _Span:
 
 
 def _span(receipt: Receipt, evidence: Evidence) -> _Span:
-    """Return from when to when a submission was on its way; refused ones end with the answer."""
+    """Return from when to when a submission was on its way; a lost one stopped at its last event.
+
+    Refused ones end with their answer.
+    """
     key = (receipt.tenant, receipt.prompt_id)
-    end = end_of(evidence.stories.get(key, ()))
-    over = receipt.answered_at if end is None else end.time.timestamp()
+    story = evidence.stories.get(key, ())
+    end = end_of(story)
+    last = end or next(reversed(story), None)
+    over = receipt.answered_at if last is None else last.time.timestamp()
     ended = end is not None or receipt.status != ACCEPTED
     return _Span(key, receipt.sent_at, max(over, receipt.sent_at), ended)
 

@@ -12,7 +12,7 @@ from tests.chaos.checker.ends import fenced
 from tests.chaos.checker.evidence import Evidence, Glimpse, Receipt, Shown
 from tests.chaos.checker.inspection import inspect
 from tests.chaos.checker.outputs import forbidden_files
-from tests.chaos.fabric import ADA, PRICE, SHA, Fabric, sound
+from tests.chaos.fabric import ADA, PRICE, SHA, Fabric, sound, without, without_end
 
 GOOD, WITHHELD = ("acme", "good"), ("acme", "withheld")
 
@@ -20,21 +20,6 @@ GOOD, WITHHELD = ("acme", "good"), ("acme", "withheld")
 def found(evidence: Evidence, **bounds: float) -> set[tuple[str, str]]:
     """Return which invariants are broken, and how."""
     return {(breach.invariant, breach.kind) for breach in inspect(evidence, **bounds)}
-
-
-def without(name: str, prompt: str, times: int = 1) -> Any:
-    """Return a change that takes the last event of that name back."""
-
-    def change(made: Fabric) -> None:
-        for _ in range(times):
-            at = max(
-                place
-                for place, fact in enumerate(made.facts)
-                if (fact["type"], fact["prompt"]) == (name, prompt)
-            )
-            del made.facts[at]
-
-    return change
 
 
 def with_row(evidence: Evidence, table: str, key: dict[str, Any], **changes: Any) -> Evidence:
@@ -51,7 +36,11 @@ def test_a_sound_house_is_found_sound():
 
 
 def test_an_accepted_prompt_without_an_end_is_lost():
-    assert ("I1", "lost") in found(sound(without("RunEnded", "good")))
+    assert ("I1", "lost") in found(without_end("good"))
+
+
+def test_a_price_that_is_taken_before_the_end_is_mis_billed():
+    assert ("I2", "misbilled") in found(without_end("good"))
 
 
 def test_a_submission_that_nobody_answered_is_lost():

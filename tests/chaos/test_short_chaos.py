@@ -23,7 +23,7 @@ FAULTS = ("worker.zombie", "gateway.kill-unanswered", "nats.kill", "postgres.kil
 async def test_a_house_that_is_harmed_under_load_loses_nothing_and_charges_nobody_twice(
     tmp_path: Path,
 ):
-    plan = Plan(SEED, seconds=35, names=FAULTS, rounds=1)
+    plan = Plan(SEED, seconds=25, names=FAULTS, rounds=1)
     async with prepared(tmp_path / "home", Random(SEED)) as ground:
         course, evidence = await run(ground, plan, lambda _what: None)
         breaches = [*inspect(evidence), *check_proofs(ground.house)]

@@ -29,14 +29,15 @@ def _prompt(key: Key, story: Sequence[Event]) -> Iterator[Breach]:
         # What was never accepted may have been held; a hold that comes late finds itself closed.
         wanted, what = [(1, 0, 1), (0, 0, 0), (0, 0, 1)], "refused"
     else:
-        return  # It has no end at all, which the check of ends tells.
+        # That it has no end is told elsewhere; its money must still be where it was.
+        wanted, what = [(1, 0, 0), (0, 0, 0)], "without an end"
     if had not in wanted:
         said = "held/captured/released = {}/{}/{}".format(*had)
         yield Breach("I2", "misbilled", f"{what}, but {said}", key)
         return
     held = sum(event.data["amount"] for event in of_type(story, "CreditsHeld"))
     closed = sum(e.data["amount"] for e in of_type(story, "CreditsCaptured", "CreditsReleased"))
-    if held != closed:
+    if held != closed and what != "without an end":
         yield Breach("I2", "misbilled", f"{held} was held, {closed} taken or given back", key)
     accounts = {e.data["account"] for e in story if e.subject.split(".")[3] == "ledger"}
     owner = {e.data["account"] for e in of_type(story, "PromptSubmitted")}
