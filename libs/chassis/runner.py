@@ -13,6 +13,7 @@ import uvicorn
 
 from libs.bus.base import Reactor
 from libs.chassis.health import health_app
+from libs.chassis.open_files import allow_many
 from libs.chassis.service import Resources, Service
 from libs.core.errors import StudioError, Unavailable
 from libs.telemetry.process import name_service
@@ -37,6 +38,7 @@ class _QuietServer(uvicorn.Server):
 
 async def run(services: Sequence[Service], resources: Resources, *, health_port: int = 0) -> None:
     """Run `services` until SIGTERM or SIGINT; Unavailable when a part of one ended by itself."""
+    allow_many()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -114,6 +116,8 @@ async def _serve(app: object, host: str, port: int) -> None:
         ws_ping_interval=WEBSOCKET_PING_SECONDS,
         ws_ping_timeout=WEBSOCKET_PING_SECONDS,
         ws_max_size=1 << 20,
+        # Frames are short, and a compressor for each client would cost more than all else of it.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=3,
         timeout_keep_alive=75,
         server_header=False,
