@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from random import Random, SystemRandom
@@ -45,6 +47,8 @@ def main(
 
     Example: python -m tests.chaos --minutes 2 --seed 7 --fault gateway --fault nats.kill
     """
+    # Asked to end, we stop what we started: the house is in a session of its own.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     chosen = [name for name in FAULTS if not fault or any(map(name.startswith, fault))]
     if not chosen:
         raise typer.BadParameter(f"known faults: {', '.join(FAULTS)}", param_hint="--fault")
