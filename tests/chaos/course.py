@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from tests.chaos.checker.evidence import Evidence
 from tests.chaos.checker.gathering import gather, until_quiet
@@ -114,7 +115,8 @@ async def _strike(scene: Scene, name: str) -> Strike:
         moment.set_result(time.monotonic())
 
     fault = asyncio.create_task(_guarded(name, scene, struck, strike))
-    await asyncio.wait({fault, moment}, return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {fault, moment}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if moment.done():
         try:
             await scene.customers.probe()

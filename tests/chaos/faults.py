@@ -105,7 +105,7 @@ async def kill_before_the_answer(scene: Scene, struck: Struck) -> None:
         )
         await asyncio.sleep(0)
         receipt = scene.customers.receipts[before]
-        await ground.until(partial(_is_submitted, ground, receipt), "the submission is kept")
+        await ground.until_told(partial(_is_submitted, ground, receipt), "the submission is kept")
         struck()
         processes.kill(pid)
     finally:
@@ -124,7 +124,7 @@ async def zombie(scene: Scene, struck: Struck) -> None:
     ground = scene.ground
     graph = workflows.painted(ZOMBIE_STEPS)
     receipt = await scene.customers.submit(LOCAL, "painted", graph, "prompt_id")
-    worker = await ground.until(
+    worker = await ground.until_told(
         partial(_leased_to, ground, receipt, 1), "a lease", ZOMBIE_SECONDS_MAX
     )
     agent = await ground.worker_of(worker)
@@ -133,7 +133,7 @@ async def zombie(scene: Scene, struck: Struck) -> None:
     try:
         await asyncio.sleep(LEASE_SECONDS)
         leased = partial(_leased_to, ground, receipt, 2)
-        await ground.until(leased, "a lease for somebody else", ZOMBIE_SECONDS_MAX)
+        await ground.until_told(leased, "a lease for somebody else", ZOMBIE_SECONDS_MAX)
     finally:
         processes.thaw(frozen)
 

@@ -106,15 +106,23 @@ class Ground:
             return []
 
     async def until(
-        self, condition: Callable[[], T | Awaitable[T]], what: str, seconds: float = 0
+        self, condition: Callable[[], T], what: str, seconds: float = FOUND_SECONDS_MAX
     ) -> T:
         """Return the first true answer of `condition`."""
-        deadline = time.monotonic() + (seconds or FOUND_SECONDS_MAX)
+
+        async def ask() -> T:
+            return condition()
+
+        return await self.until_told(ask, what, seconds)
+
+    async def until_told(
+        self, ask: Callable[[], Awaitable[T]], what: str, seconds: float = FOUND_SECONDS_MAX
+    ) -> T:
+        """Return the first true answer of a question that takes its time."""
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            answer = condition()
-            said = await answer if isinstance(answer, Awaitable) else answer
-            if said:
-                return said
+            if answer := await ask():
+                return answer
             await asyncio.sleep(POLL_SECONDS)
         raise TimeoutError(f"not in time: {what}")
 

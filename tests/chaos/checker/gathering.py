@@ -179,7 +179,7 @@ def read_blobs(s3: Mapping[str, str]) -> dict[str, str]:
 async def _last_seq(url: str) -> int:
     connection = await nats.connect(url)
     try:
-        return (await connection.jetstream().stream_info(STREAM)).state.last_seq
+        return int((await connection.jetstream().stream_info(STREAM)).state.last_seq)
     finally:
         await connection.close()
 
@@ -280,7 +280,7 @@ async def _glimpses(
     return glimpses
 
 
-def _own_files(story: Sequence[Event]) -> list[Mapping[str, Any]]:
+def _own_files(story: Sequence[Event]) -> list[dict[str, Any]]:
     return [output for event in of_type(story, "NodeFinished") for output in event.data["outputs"]]
 
 
