@@ -107,15 +107,15 @@ def _unwrap(payload: bytes, seq: int, subject: str) -> Recorded[Event]:
         event = class_of(name).model_validate(data)
         return Recorded(
             event=event,
-            event_id=body["id"],
+            event_id=_text(body["id"]),
             seq=seq,
             subject=subject,
-            tenant=body["tenantid"],
-            time=datetime.fromisoformat(body["time"]),
-            source=body["source"],
-            causation_id=body.get("causationid", ""),
-            correlation_id=body.get("correlationid", ""),
-            traceparent=body.get("traceparent", ""),
+            tenant=_text(body["tenantid"]),
+            time=_moment(body["time"]),
+            source=_text(body["source"]),
+            causation_id=_text(body.get("causationid", "")),
+            correlation_id=_text(body.get("correlationid", "")),
+            traceparent=_text(body.get("traceparent", "")),
             payload=payload,
         )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
@@ -125,6 +125,19 @@ def _unwrap(payload: bytes, seq: int, subject: str) -> Recorded[Event]:
 
 
 _remembered = lru_cache(MEMORY_SIZE)(_unwrap)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"an attribute is {type(value).__name__} and no text")
+    return value
+
+
+def _moment(value: object) -> datetime:
+    moment = datetime.fromisoformat(_text(value))
+    if moment.tzinfo is None:
+        raise ValueError("the time has no zone")
+    return moment
 
 
 def read(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:

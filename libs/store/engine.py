@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import orjson
@@ -106,6 +106,19 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             yield connection
 
 
+async def driver(connection: AsyncConnection) -> Any:
+    """Return the driver's own connection, inside the transaction of `connection`.
+
+    For the few statements that are made so often that SQLAlchemy's part in them would be most of
+    their cost.
+    """
+    own = (await connection.get_raw_connection()).driver_connection
+    if own is not None and not own.is_in_transaction():
+        # SQLAlchemy begins a transaction with its first statement, and sees none of ours.
+        await connection.execute(text("SELECT 1"))
+    return own
+
+
 async def healthy(engine: AsyncEngine) -> bool:
     """Say whether PostgreSQL answers now."""
     try:
@@ -137,8 +150,12 @@ def naming_failures() -> Iterator[None]:
     except (PoolTimeout, OSError, TimeoutError) as error:
         raise Unavailable(SILENT, reason=repr(error)) from error
     except asyncpg.PostgresError as error:
-        # The driver raises these unwrapped while it connects.
+        # The driver raises these unwrapped while it connects, and for those who use it directly.
         raise _by_sqlstate(error.sqlstate or "", error) or error from error
+    except asyncpg.InterfaceError as error:
+        if isinstance(error, ValueError):
+            raise  # A value that it cannot send, and no trouble with the connection.
+        raise Unavailable(SILENT, reason=str(error)) from error
 
 
 def _named(error: DBAPIError) -> StudioError | None:

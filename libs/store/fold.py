@@ -1,34 +1,45 @@
-"""Rows that are folded from events: load what a batch touches, evolve it, write what changed."""
+"""Rows that are folded from events: what a batch touches, how it evolves, how rows come and go.
+
+Rows travel between here and PostgreSQL as JSON, all rows of a table in one parameter, so that a
+batch costs a fixed number of statements and no work per column.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import (
-    Column,
-    Executable,
-    RowMapping,
-    Table,
-    and_,
-    bindparam,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, RowMapping, Table
+from sqlalchemy.dialects import postgresql
 
 from libs.events.base import Event
 from libs.events.envelope import Recorded
-from libs.store.text import without_nul
+from libs.store.text import to_json, without_nul
+
+if TYPE_CHECKING:
+    from dataclasses import replace
+else:
+
+    def replace(row: Any, /, **changes: Any) -> Any:
+        """Do what dataclasses.replace does, for rows whose fields are all their state.
+
+        A row of many columns is replaced with each event about it, and a fresh `__init__` would
+        set every one of them by name.
+        """
+        new = object.__new__(type(row))
+        new.__dict__.update(row.__dict__, **changes)
+        return new
+
+
+__all__ = ["Batch", "Fold", "FoldedRow", "Key", "Touched", "replace"]
 
 Key = tuple[str | int, ...]
 Batch = Sequence[Recorded[Event]]
+Touched = Sequence[tuple[Key, Recorded[Event]]]
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 class FoldedRow(Protocol):
@@ -58,28 +69,56 @@ class Fold(Generic[R]):
     evolve: Callable[[R | None, Key, Recorded[Event]], R | None]
     once: Mapping[str, object] = field(default_factory=dict)
 
-    async def apply(self, connection: AsyncConnection, batch: Batch) -> None:
-        """Bring the rows up to the end of `batch`; what a row has seen changes nothing."""
-        touched = [
+    def touched(self, batch: Batch) -> Touched:
+        """Return the keys that a batch touches, with the events that do."""
+        return [
             (tuple(map(_keepable, key)), recorded)
             for recorded in batch
             for key in self.touch(recorded)
         ]
-        if not touched:
-            return
-        stored = await self._load(connection, {key for key, _ in touched})
-        rows = dict(stored)
+
+    def after(self, touched: Touched, stored: str) -> list[R]:
+        """Return the rows that change, as they are after a batch; `stored` is what is there.
+
+        What a row has seen already changes nothing.
+        """
+        before = {self._key_of(row): row for row in self._many.validate_json(stored)}
+        rows = dict(before)
         for key, recorded in touched:
             row = rows.get(key)
             if row is not None and recorded.seq <= row.last_seq:
                 continue
-            after = self.evolve(row, key, recorded)
-            if after is not None and after is not row:
-                rows[key] = _seen(after, recorded.seq)
-        await self._insert(connection, [row for key, row in rows.items() if key not in stored])
-        await self._update(
-            connection, [row for key, row in rows.items() if row is not stored.get(key, row)]
-        )
+            changed = self.evolve(row, key, recorded)
+            if changed is not None and changed is not row:
+                rows[key] = _seen(changed, recorded.seq)
+        return [row for key, row in rows.items() if row is not before.get(key)]
+
+    def keys_json(self, touched: Touched) -> str:
+        """Return the keys to be loaded, for the parameter of `load_sql`."""
+        names = self._key_names
+        return to_json([dict(zip(names, key, strict=True)) for key in {key for key, _ in touched}])
+
+    def rows_json(self, rows: Sequence[R]) -> str:
+        """Return rows for the parameter of `save_sql`."""
+        return to_json(rows)
+
+    def load_sql(self, parameter: int) -> str:
+        """Return an expression for the stored rows of some keys, as one JSON text."""
+        names = ", ".join(f'"{name}"' for name in self._key_names)
+        columns = ", ".join(f'"{key.name}" {_type_of(key)}' for key in self._keys)
+        once = to_json(dict(self.once)).replace("'", "''")
+        return f"""(SELECT coalesce(jsonb_agg(to_jsonb(t) || '{once}'), '[]')::text
+            FROM jsonb_to_recordset(${parameter}::text::jsonb) AS w({columns})
+            JOIN "{self.table.name}" AS t USING ({names}))"""  # noqa: S608  Names of our own tables.
+
+    def save_sql(self, parameter: int) -> str:
+        """Return a statement that writes rows over what is there of them."""
+        keys = ", ".join(f'"{name}"' for name in self._key_names)
+        fixed = {*self.once, *self._key_names}
+        names = [column.name for column in self.table.columns if column.name not in fixed]
+        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in names)
+        return f"""{insert_sql(self.table, parameter)}
+            ON CONFLICT ({keys}) DO UPDATE SET {changes}"""
 
     def read(self, mapping: RowMapping | Mapping[str, object]) -> R:
         """Return the row that was stored as `mapping`."""
@@ -90,61 +129,29 @@ class Fold(Generic[R]):
         return TypeAdapter(self.row)
 
     @cached_property
+    def _many(self) -> TypeAdapter[list[R]]:
+        return TypeAdapter(list[self.row])  # type: ignore[name-defined]
+
+    @cached_property
     def _keys(self) -> tuple[Column[Any], ...]:
         return tuple(self.table.primary_key.columns)
 
     @cached_property
-    def _select(self) -> Executable:
-        # One statement for any number of keys, so that it is planned once.
-        arrays = (bindparam(key.name, type_=ARRAY(key.type)) for key in self._keys)
-        names = (key.name for key in self._keys)
-        wanted = func.unnest(*arrays).table_valued(*names, name="wanted").render_derived()
-        same = and_(*(key == wanted.c[key.name] for key in self._keys))
-        columns = [column for column in self.table.columns if column.name not in self.once]
-        return select(*columns).join(wanted, same)
-
-    @cached_property
-    def _update_statement(self) -> Executable:
-        fixed = {*self.once, *(key.name for key in self._keys)}
-        changed = [column.name for column in self.table.columns if column.name not in fixed]
-        same = and_(*(key == bindparam(f"key_{key.name}") for key in self._keys))
-        return update(self.table).where(same).values({name: bindparam(name) for name in changed})
-
-    async def _load(self, connection: AsyncConnection, keys: set[Key]) -> dict[Key, R]:
-        ordered = sorted(keys)
-        parameters = {
-            column.name: [key[place] for key in ordered] for place, column in enumerate(self._keys)
-        }
-        found = await connection.execute(self._select, parameters)
-        rows = (self.read({**self.once, **mapping}) for mapping in found.mappings())
-        return {self._key_of(row): row for row in rows}
-
-    async def _insert(self, connection: AsyncConnection, rows: Sequence[R]) -> None:
-        if rows:
-            await connection.execute(insert(self.table), [self._values(row) for row in rows])
-
-    async def _update(self, connection: AsyncConnection, rows: Sequence[R]) -> None:
-        if not rows:
-            return
-        parameters = []
-        for row in rows:
-            values = self._values(row)
-            for name in self.once:
-                del values[name]
-            for key in self._keys:
-                values[f"key_{key.name}"] = values.pop(key.name)
-            parameters.append(values)
-        await connection.execute(self._update_statement, parameters)
+    def _key_names(self) -> tuple[str, ...]:
+        return tuple(str(key.name) for key in self._keys)
 
     def _key_of(self, row: R) -> Key:
-        return tuple(getattr(row, key.name) for key in self._keys)
+        return tuple(getattr(row, name) for name in self._key_names)
 
-    def _values(self, row: R) -> dict[str, Any]:
-        values: dict[str, Any] = self._adapter.dump_python(row)
-        return {
-            name: without_nul(value) if isinstance(value, str) else value
-            for name, value in values.items()
-        }
+
+def insert_sql(table: Table, parameter: int) -> str:
+    """Return a statement that inserts the rows of a JSON parameter."""
+    return f"""INSERT INTO "{table.name}" SELECT *
+            FROM jsonb_populate_recordset(NULL::"{table.name}", ${parameter}::text::jsonb)"""  # noqa: S608  Names of our own tables.
+
+
+def _type_of(column: Column[Any]) -> str:
+    return column.type.compile(DIALECT)
 
 
 def _keepable(part: str | int) -> str | int:

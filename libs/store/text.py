@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 NUL = "\0"
 NUL_IN_JSON = b"\\u0000"
@@ -17,10 +18,16 @@ def without_nul(text: str) -> str:
 
 def to_json(value: Any) -> str:
     """Return a document as JSON that a column takes."""
-    dumped = orjson.dumps(value)
+    dumped = orjson.dumps(value, default=_fields)
     if NUL_IN_JSON in dumped:
         dumped = orjson.dumps(_cleaned(orjson.loads(dumped)))
     return dumped.decode()
+
+
+def _fields(value: object) -> dict[str, Any]:
+    if isinstance(value, BaseModel):
+        return value.__dict__
+    raise TypeError(f"{type(value).__name__} is no part of a document")
 
 
 def _cleaned(value: Any) -> Any:

@@ -86,11 +86,15 @@ def _tell(skipped: list[Skipped]) -> list[Skipped]:
 
 def is_poison(error: Exception) -> bool:
     """Say whether the event is at fault: then trying again will never help."""
+    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
+    if isinstance(cause, asyncpg.InterfaceError) and isinstance(cause, ValueError):
+        return True  # The driver found the value too large before the server saw it.
     if isinstance(error, DBAPIError):
-        cause = error.orig.__cause__ if error.orig is not None else None
-        if isinstance(cause, asyncpg.exceptions.DataError):
-            return True  # The driver found the value too large before the server saw it.
-        sqlstate = str(getattr(error.orig, "sqlstate", None) or "")
-        return sqlstate.startswith(POISON_SQLSTATES)
-    passing = OSError | StudioError | asyncpg.PostgresError | asyncpg.InterfaceError
-    return not isinstance(error, passing)
+        return _names_poison(getattr(error.orig, "sqlstate", None))
+    if isinstance(error, asyncpg.PostgresError):
+        return _names_poison(error.sqlstate)
+    return not isinstance(error, OSError | StudioError | asyncpg.InterfaceError)
+
+
+def _names_poison(sqlstate: str | None) -> bool:
+    return (sqlstate or "").startswith(POISON_SQLSTATES)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,14 +12,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.bus.base import Bus
-from libs.events.base import PromptScoped
-from libs.events.envelope import read
+from libs.events.base import Event, PromptScoped
+from libs.events.envelope import Recorded, read
 from libs.store.engine import writing
 from libs.store.readmodels import checkpoint, event_log, outputs, prompts
 from libs.store.readmodels.checkpoint import PUBLIC, Checkpoint
 from libs.store.readmodels.event_log import EVENTS, ArchivedEvent
+from libs.store.readmodels.outputs import OutputRow
+from libs.store.readmodels.prompts import PromptRow
+from libs.store.text import without_nul
 from services.recorder.domain.public import PUBLIC_EVENTS, public_event
 
+PromptKey = tuple[str, str]
 PUBLISHER_LOCK: Final = 0x48414E5A4F03
 TRY_LOCK: Final = text("SELECT pg_try_advisory_xact_lock(:lock)")
 TYPES: Final = tuple(event.__name__ for event in PUBLIC_EVENTS)
@@ -52,8 +59,7 @@ class Publisher:
             rows = await event_log.page(
                 connection, after=max(saved, self._seen), limit=PAGE, types=TYPES
             )
-            for row in rows:
-                await self._publish(connection, row)
+            await self._publish(connection, rows)
             more = len(rows) == PAGE
             self._seen = rows[-1].seq if more else max(archived, self._seen)
             if rows or self._seen - saved > UNSAVED_MAX:
@@ -63,17 +69,34 @@ class Publisher:
                 )
         return more
 
-    async def _publish(self, connection: AsyncConnection, row: ArchivedEvent) -> None:
-        recorded = read(row.payload, seq=row.seq, subject=row.subject)
-        event = recorded.event
-        if row.event_id is None or not isinstance(event, PromptScoped):
-            return
-        prompt = await prompts.one(connection, recorded.tenant, event.prompt_id)
-        if prompt is None:
-            return
-        made = await outputs.of_prompt(connection, recorded.tenant, event.prompt_id)
-        public = public_event(recorded, prompt, made)
-        if public is not None:
-            await self.bus.publish_public(
-                recorded.tenant, public.kind, recorded.event_id, public.body
+    async def _publish(self, connection: AsyncConnection, rows: Sequence[ArchivedEvent]) -> None:
+        """Publish a page: prompts side by side, the events of one prompt after each other."""
+        stories: defaultdict[PromptKey, list[Recorded[Event]]] = defaultdict(list)
+        for row in rows:
+            recorded = read(row.payload, seq=row.seq, subject=row.subject)
+            if row.event_id is not None and isinstance(recorded.event, PromptScoped):
+                prompt_id = without_nul(recorded.event.prompt_id)
+                stories[recorded.tenant, prompt_id].append(recorded)
+        ids: defaultdict[str, list[str]] = defaultdict(list)
+        for tenant, prompt_id in stories:
+            ids[tenant].append(prompt_id)
+        for tenant, prompt_ids in ids.items():
+            found = await prompts.many(connection, tenant, prompt_ids)
+            made = await outputs.of_prompts(connection, tenant, prompt_ids)
+            told = (
+                self._tell(stories[tenant, prompt.prompt_id], prompt, made[prompt.prompt_id])
+                for prompt in found
             )
+            for failure in await asyncio.gather(*told, return_exceptions=True):
+                if failure is not None:
+                    raise failure
+
+    async def _tell(
+        self, story: Sequence[Recorded[Event]], prompt: PromptRow, made: Sequence[OutputRow]
+    ) -> None:
+        for recorded in story:
+            public = public_event(recorded, prompt, made)
+            if public is not None:
+                await self.bus.publish_public(
+                    recorded.tenant, public.kind, recorded.event_id, public.body
+                )

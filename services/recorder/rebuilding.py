@@ -20,7 +20,7 @@ from services.recorder.applying import Skipped, apply, apply_carefully, is_poiso
 from services.recorder.verifying import Tell, silent
 
 REBUILD, COMPARE = "rebuild", "compare"
-PAGE: Final = 500
+PAGE: Final = 1000
 
 
 @dataclass(frozen=True)

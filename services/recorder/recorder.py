@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
-from libs.bus.base import Batch, Bus
+from libs.bus.base import Bus
 from libs.core.errors import Misconfigured, StudioError, Unavailable
 from libs.events.base import Event
 from libs.events.envelope import Recorded
@@ -19,13 +19,14 @@ from services.recorder import metrics
 from services.recorder.archive import Archive, Written
 from services.recorder.continuity import check
 from services.recorder.feeding import feed_from
+from services.recorder.gathering import Gathering
 from services.recorder.measuring import committing
 from services.recorder.public import Publisher
 from services.recorder.settings import RecorderSettings
 
 RETRY_SECONDS_MIN: Final = 0.05
 # The public may wait a moment, so that publishing does not go with every single commit.
-PUBLISH_PAUSE_SECONDS: Final = 0.1
+PUBLISH_PAUSE_SECONDS: Final = 0.25
 
 log = structlog.get_logger(__name__)
 
@@ -84,26 +85,20 @@ class Recorder:
         self.trouble, self._failures = "", 0
         seq = place.seq if place else 0
         await self._tell(seq)
-        async with feed_from(self.bus, seq + 1, self.settings.batch_max) as feed:
+        async with (
+            feed_from(self.bus, seq + 1, self.settings.batch_max) as feed,
+            Gathering(feed, self.settings.batch_min) as gathering,
+        ):
             while loop.time() < check_at:
-                events, pending = await self._gather(feed)
-                metrics.PENDING.set(pending)
-                if events:
-                    seq = await self._archive(events, state.created)
+                gathered = await gathering.next()
+                metrics.PENDING.set(gathered.pending)
+                if gathered.events:
+                    seq = await self._archive(gathered.events, state.created)
                 _leave_if_cancelled()
                 # Signals may be lost, so the place is told again whenever the stream is silent.
                 await self._tell(seq)
 
-    async def _gather(self, feed: AsyncIterator[Batch]) -> tuple[list[Recorded[Event]], int]:
-        """Return what there is; a few more only when the stream says that it has them."""
-        batch = await anext(feed)
-        events = list(batch.events)
-        while batch.pending and batch.events and len(events) < self.settings.batch_min:
-            batch = await anext(feed)
-            events += batch.events
-        return events, batch.pending
-
-    async def _archive(self, events: list[Recorded[Event]], stream_created: str) -> int:
+    async def _archive(self, events: Sequence[Recorded[Event]], stream_created: str) -> int:
         with committing(events):
             written = await self.archive.write(events, stream_created)
         await self._count(written)

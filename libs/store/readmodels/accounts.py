@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from sqlalchemy import (
@@ -31,7 +31,7 @@ from libs.events.ledger import (
     LedgerEvent,
     PromptMoney,
 )
-from libs.store.fold import Batch, Fold, Key
+from libs.store.fold import Fold, Key, replace
 from libs.store.metadata import DOCUMENT, METADATA
 from libs.store.readmodels import checkpoint
 
@@ -223,12 +223,6 @@ BALANCE_FOLD: Final = Fold(
 )
 HOLD_FOLD: Final = Fold(table=HOLDS, row=HoldRow, touch=touch_hold, evolve=evolve_hold)
 GRANT_FOLD: Final = Fold(table=GRANTS, row=GrantRow, touch=touch_grant, evolve=evolve_grant)
-
-
-async def apply(connection: AsyncConnection, batch: Batch) -> None:
-    """Bring balances, holds and grants up to the end of a batch."""
-    for accounts in (BALANCE_FOLD, HOLD_FOLD, GRANT_FOLD):
-        await accounts.apply(connection, batch)
 
 
 # One statement sees one moment of the database, and the sequence is of that very moment.

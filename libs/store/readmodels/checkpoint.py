@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
+from typing import Final
 
-from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.store.engine import driver
 from libs.store.metadata import METADATA
 
 CHECKPOINT = Table(
@@ -35,11 +36,20 @@ class Checkpoint:
     stream_created: str
 
 
+_NAMES: Final = tuple(column.name for column in CHECKPOINT.c)
+_LOAD: Final = f"SELECT {', '.join(_NAMES)} FROM checkpoint WHERE name = $1"  # noqa: S608  Our own.
+_SAVE: Final = f"""
+    INSERT INTO checkpoint ({", ".join(_NAMES)}) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (name) DO UPDATE SET
+        stream = excluded.stream, seq = excluded.seq, hash = excluded.hash,
+        stream_created = excluded.stream_created
+"""  # noqa: S608  Our own.
+
+
 async def load(connection: AsyncConnection, name: str = ARCHIVE) -> Checkpoint | None:
     """Return how far `name` has come, or None before its first step."""
-    found = await connection.execute(select(CHECKPOINT).where(CHECKPOINT.c.name == name))
-    row = found.mappings().one_or_none()
-    return Checkpoint(**row) if row else None
+    found = await (await driver(connection)).fetchrow(_LOAD, name)
+    return Checkpoint(*found) if found else None
 
 
 async def covered_seq(connection: AsyncConnection) -> int:
@@ -50,9 +60,4 @@ async def covered_seq(connection: AsyncConnection) -> int:
 
 async def save(connection: AsyncConnection, checkpoint: Checkpoint) -> None:
     """Move a reader's place."""
-    values = asdict(checkpoint)
-    await connection.execute(
-        insert(CHECKPOINT)
-        .values(values)
-        .on_conflict_do_update(index_elements=["name"], set_=values)
-    )
+    await (await driver(connection)).execute(_SAVE, *astuple(checkpoint))

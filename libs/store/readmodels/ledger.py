@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Table, Text
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.events.base import Event
 from libs.events.ledger import CreditsCaptured, CreditsGranted, CreditsHeld, CreditsReleased
 from libs.store.fold import Batch
 from libs.store.metadata import METADATA
-from libs.store.text import without_nul
 
 LEDGER_ENTRIES = Table(
     "ledger_entries",
@@ -69,22 +66,19 @@ def _move(source: str, target: str, amount: int) -> tuple[Posting, ...]:
     return (Posting(source, -amount), Posting(target, amount)) if amount else ()
 
 
-async def apply(connection: AsyncConnection, batch: Batch) -> None:
-    """Write the postings of a batch; those that are written already stay as they are."""
-    lines = []
-    for recorded in batch:
-        kind, entry = postings(recorded.event)
-        lines += [
-            {
-                "event_id": recorded.event_id,
-                "account": without_nul(line.account),
-                "kind": kind,
-                "tenant": recorded.tenant,
-                "prompt_id": recorded.correlation_id,
-                "amount": line.amount,
-                "seq": recorded.seq,
-            }
-            for line in entry
-        ]
-    if lines:
-        await connection.execute(insert(LEDGER_ENTRIES).on_conflict_do_nothing(), lines)
+def lines(batch: Batch) -> list[dict[str, object]]:
+    """Return the rows of a batch's postings; those that are written already stay as they are."""
+    return [
+        {
+            "event_id": recorded.event_id,
+            "account": line.account,
+            "kind": kind,
+            "tenant": recorded.tenant,
+            "prompt_id": recorded.correlation_id,
+            "amount": line.amount,
+            "seq": recorded.seq,
+        }
+        for recorded in batch
+        for kind, entry in (postings(recorded.event),)
+        for line in entry
+    ]

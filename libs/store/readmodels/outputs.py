@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
@@ -14,7 +14,7 @@ from libs.events.base import Event
 from libs.events.envelope import Recorded
 from libs.events.execution import NodeFinished
 from libs.events.moderation import OutputBlocked, OutputReleased
-from libs.store.fold import Fold, Key
+from libs.store.fold import Fold, Key, replace
 from libs.store.metadata import METADATA
 from libs.store.readmodels.prompts import PROMPTS
 

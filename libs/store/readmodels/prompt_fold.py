@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from libs.events.base import Event, PromptScoped, Sealed
@@ -27,7 +26,7 @@ from libs.events.prompt import (
 )
 from libs.events.run import LeaseExpired, LeaseGranted, RunEnded, RunEvent, RunQueued, RunRefused
 from libs.events.verdict import PromptRejected, PromptValidated
-from libs.store.fold import Fold, Key
+from libs.store.fold import Fold, Key, replace
 from libs.store.readmodels.prompts import PROMPTS, Message, PromptRow
 
 # Stands in for the workflow of a row that is loaded to be folded; no event changes it.

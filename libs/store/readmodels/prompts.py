@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -206,6 +207,16 @@ async def one(connection: AsyncConnection, tenant: str, prompt_id: str) -> Promp
         select(PROMPTS).where(PROMPTS.c.tenant == tenant, PROMPTS.c.prompt_id == prompt_id),
     )
     return rows[0] if rows else None
+
+
+async def many(
+    connection: AsyncConnection, tenant: str, prompt_ids: Sequence[str]
+) -> list[PromptRow]:
+    """Return those of some prompts that there are, in no order."""
+    return await _rows(
+        connection,
+        select(PROMPTS).where(PROMPTS.c.tenant == tenant, PROMPTS.c.prompt_id.in_(prompt_ids)),
+    )
 
 
 async def open_prompts(connection: AsyncConnection) -> list[PromptRow]:

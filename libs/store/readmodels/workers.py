@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -19,7 +19,7 @@ from libs.events.worker import (
     WorkerRegistered,
     WorkerStopped,
 )
-from libs.store.fold import Fold, Key
+from libs.store.fold import Fold, Key, replace
 from libs.store.metadata import DOCUMENT, METADATA, MOMENT
 
 WORKERS = Table(

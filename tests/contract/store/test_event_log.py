@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -61,7 +62,7 @@ async def test_the_archive_refuses_every_change(database, statement):
 async def test_an_event_id_is_archived_once(database):
     await add(database, archived(1))
     copy = ArchivedEvent(**{**vars(archived(2)), "event_id": "event-1"})
-    with pytest.raises(DBAPIError, match="event_id"):
+    with pytest.raises(asyncpg.UniqueViolationError, match="event_id"):
         await add(database, copy)
 
 
