@@ -12,7 +12,7 @@ class RecorderSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STUDIO_RECORDER_", frozen=True, extra="ignore")
 
     batch_max: int = Field(
-        default=500, ge=1, le=5000, description="Most events in one transaction."
+        default=1000, ge=1, le=5000, description="Most events in one transaction."
     )
     batch_min: int = Field(
         default=50, ge=1, le=500, description="Events to wait for while the stream has more."
