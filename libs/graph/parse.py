@@ -139,6 +139,8 @@ def _link(value: list[Json]) -> Link:
 
 
 def _require_name(text: str, what: str, node_id: str) -> None:
+    if len(text) <= NAME_BYTES_MAX and text.isascii() and text.isidentifier():
+        return  # As nearly all names are; whatever else is looked at letter by letter.
     found = flaw_of_text(text)
     if not found and _bytes_of(text) > NAME_BYTES_MAX:
         found = f"is longer than {NAME_BYTES_MAX} bytes"
