@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from services.commands import audit, keys, serving
+from services.commands import audit, dead_letters, keys, serving
 from services.commands.demo import demo
 from services.commands.generate import generate
 from services.commands.listing import models, nodes
@@ -21,6 +21,7 @@ for command in (up, demo, generate, story, nodes, models, settings):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(dead_letters.app, name="dead-letters")
 serving.register(app)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from libs.core.errors import StudioError
@@ -67,7 +68,11 @@ class Signal:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that a service gave up, with the reason and the original bytes."""
+    """A message that a service gave up, with the reason and the original bytes.
+
+    `attempts` is how often it was tried, `node_id` where it went wrong if that is known, and `at`
+    when the stream took the letter in.
+    """
 
     seq: int
     service: str
@@ -77,6 +82,11 @@ class DeadLetter:
     subject: str
     origin_seq: int
     payload: bytes
+    message: str = ""
+    attempts: int = 0
+    node_id: str = ""
+    node_type: str = ""
+    at: datetime | None = None
 
 
 class Bus(Protocol):
@@ -154,6 +164,14 @@ class Bus(Protocol):
 
     def dead_letters(self, *, durable: str) -> AsyncIterator[DeadLetter]:
         """Yield dead letters; one is done with when the next is asked for."""
+        ...
+
+    async def kept_letters(self, most: int) -> list[DeadLetter]:
+        """Return the newest dead letters, `most` at the most, in their order; all stay."""
+        ...
+
+    async def drop_letter(self, seq: int) -> None:
+        """Remove one dead letter, because what it tells of is settled."""
         ...
 
     async def publish_public(self, tenant: str, kind: str, event_id: str, body: JsonObject) -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
 
 from libs.bus.base import DeadLetter
 from libs.bus.lanes import Delivery
-from libs.bus.subjects import safe_token, tenant_in
+from libs.bus.subjects import EVENT_TOKENS, safe_token, tenant_in
 from libs.core.errors import StudioError
 from libs.events.base import Event
 from libs.events.envelope import Recorded
 
 PREFIX = "dlq.v1"
+WORDS_MAX: Final = 500
+MORE: Final = ("message", "attempts", "node_id", "node_type")
+# What else lies on EVENTS is about accounts, workers and models.
+PROMPT_KINDS: Final = frozenset({"prompt", "verdict", "clearance", "run", "execution", "release"})
 
 
 def letter_of(
@@ -24,10 +30,14 @@ def letter_of(
         service=service,
         reason=reason or error.code,
         tenant=recorded.tenant,
-        prompt_id=recorded.correlation_id,
+        prompt_id=recorded.correlation_id or _prompt_of(recorded.subject),
         subject=recorded.subject,
         origin_seq=recorded.seq,
         payload=recorded.payload,
+        message=error.message[:WORDS_MAX],
+        attempts=_number(error.facts.get("attempts")),
+        node_id=str(error.facts.get("node_id", ""))[:WORDS_MAX],
+        node_type=str(error.facts.get("node_type", ""))[:WORDS_MAX],
     )
 
 
@@ -38,10 +48,12 @@ def letter_of_delivery(service: str, delivery: Delivery, error: StudioError) -> 
         service=service,
         reason=str(error.facts.get("error", error.code)),
         tenant=tenant_in(delivery.subject),
-        prompt_id=_prompt_in(delivery.payload),
+        prompt_id=_prompt_in(delivery.payload) or _prompt_of(delivery.subject),
         subject=delivery.subject,
         origin_seq=delivery.seq,
         payload=delivery.payload,
+        message=error.message[:WORDS_MAX],
+        attempts=delivery.deliveries,
     )
 
 
@@ -61,11 +73,16 @@ def headers_of(letter: DeadLetter) -> dict[str, str]:
         "Studio-Prompt": letter.prompt_id,
         "Studio-Subject": letter.subject,
         "Studio-Seq": str(letter.origin_seq),
+        # In JSON no word that somebody chose can end a header and begin another.
+        "Studio-More": json.dumps({name: getattr(letter, name) for name in MORE}),
     }
 
 
-def letter_from(seq: int, headers: Mapping[str, str], payload: bytes) -> DeadLetter:
+def letter_from(
+    seq: int, headers: Mapping[str, str], payload: bytes, at: datetime | None = None
+) -> DeadLetter:
     """Read back what `headers_of` wrote."""
+    more = json.loads(headers.get("Studio-More", "{}"))
     return DeadLetter(
         seq=seq,
         service=headers.get("Studio-Service", ""),
@@ -75,7 +92,20 @@ def letter_from(seq: int, headers: Mapping[str, str], payload: bytes) -> DeadLet
         subject=headers.get("Studio-Subject", ""),
         origin_seq=int(headers.get("Studio-Seq", "0")),
         payload=payload,
+        at=at,
+        **{name: more[name] for name in MORE if name in more},
     )
+
+
+def _prompt_of(subject: str) -> str:
+    """Return the prompt that a subject names, if it is one of a prompt's own."""
+    tokens = subject.split(".")
+    named = len(tokens) == EVENT_TOKENS and tokens[3] in PROMPT_KINDS
+    return tokens[4] if named else ""
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _prompt_in(payload: bytes) -> str:

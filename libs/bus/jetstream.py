@@ -20,7 +20,13 @@ from libs.bus.feed import FeedReader, stream_state
 from libs.bus.journal import JetStreamJournal
 from libs.bus.lanes import Delivery
 from libs.bus.leadership import Counters, Leadership
-from libs.bus.letters import read_letters, write_letter, write_public
+from libs.bus.letters import (
+    drop_letter,
+    kept_letters,
+    read_letters,
+    write_letter,
+    write_public,
+)
 from libs.bus.provisioning import provision
 from libs.bus.reactor import DurableReader
 from libs.bus.signals import Answerer, ask, listen, send
@@ -124,6 +130,14 @@ class JetStreamBus:
     def dead_letters(self, *, durable: str) -> AsyncIterator[DeadLetter]:
         """Yield dead letters."""
         return read_letters(self._news, durable)
+
+    async def kept_letters(self, most: int) -> list[DeadLetter]:
+        """Return the newest dead letters."""
+        return await kept_letters(self._news, most)
+
+    async def drop_letter(self, seq: int) -> None:
+        """Remove one dead letter."""
+        await drop_letter(self._news, seq)
 
     async def publish_public(self, tenant: str, kind: str, event_id: str, body: JsonObject) -> None:
         """Publish to PUBLIC; the same `event_id` again within ten minutes is published once."""

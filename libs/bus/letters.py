@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import cast
 
 from libs.bus.base import DeadLetter
 from libs.bus.connection import Connection
 from libs.bus.deadletter import PREFIX, headers_of, letter_from, subject_of_letter
 from libs.bus.pull import NANOS, Pull, create_consumer, place_of
 from libs.bus.reactor import JetStreamDelivery
-from libs.bus.reads import MESSAGE_ID
+from libs.bus.reads import MESSAGE_ID, next_of, patient
 from libs.bus.subjects import safe_token
 from libs.bus.writer import Draft, Write, Writer
 from libs.core.jsonvalue import JsonObject
@@ -68,6 +70,27 @@ async def read_letters(connection: Connection, durable: str) -> AsyncIterator[De
         await pull.close()
         if in_hand is not None and connection.connected:
             await in_hand.nak()
+
+
+async def kept_letters(connection: Connection, most: int) -> list[DeadLetter]:
+    """Return the newest letters, oldest of them first."""
+    info = await patient(connection, f"STREAM.INFO.{LETTERS_STREAM}")
+    state = cast("dict[str, int]", info["state"])
+    letters: list[DeadLetter] = []
+    seq = max(state["first_seq"], state["last_seq"] - most + 1)
+    while seq <= state["last_seq"]:
+        found = await next_of(connection, LETTERS_STREAM, f"{PREFIX}.>", seq)
+        if found is None:
+            break
+        at = datetime.fromisoformat(found.time) if found.time else None
+        letters.append(letter_from(found.seq, found.headers, found.data, at))
+        seq = found.seq + 1
+    return letters
+
+
+async def drop_letter(connection: Connection, seq: int) -> None:
+    """Remove one letter."""
+    await patient(connection, f"STREAM.MSG.DELETE.{LETTERS_STREAM}", {"seq": seq})
 
 
 async def write_public(

@@ -229,6 +229,14 @@ class MemoryBus:
         """Yield dead letters."""
         return self._world.letters.read(durable)
 
+    async def kept_letters(self, most: int) -> list[DeadLetter]:
+        """Return the newest dead letters."""
+        return self._world.letters.kept[-most:]
+
+    async def drop_letter(self, seq: int) -> None:
+        """Remove one dead letter."""
+        self._world.letters.drop(seq)
+
     async def publish_public(self, tenant: str, kind: str, event_id: str, body: JsonObject) -> None:
         """Publish to PUBLIC once for each `event_id`."""
         self._world.published.setdefault(event_id, Published(tenant, kind, event_id, body))

@@ -81,22 +81,31 @@ class Letters:
 
     bell: Bell = field(default_factory=Bell)
     kept: list[DeadLetter] = field(default_factory=list)
+    written: int = 0
     _done: dict[str, int] = field(default_factory=dict)
 
     def add(self, letter: DeadLetter) -> None:
         """Keep a letter, once for each message that a service gave up."""
         known = {(kept.service, kept.subject, kept.origin_seq) for kept in self.kept}
         if (letter.service, letter.subject, letter.origin_seq) not in known:
-            self.kept.append(replace(letter, seq=len(self.kept) + 1))
+            self.written += 1
+            self.kept.append(replace(letter, seq=self.written))
             self.bell.ring()
+
+    def drop(self, seq: int) -> None:
+        """Remove one letter."""
+        self.kept = [letter for letter in self.kept if letter.seq != seq]
 
     async def read(self, durable: str) -> AsyncIterator[DeadLetter]:
         """Yield letters; asking for the next says that the last is done with."""
         while True:
-            while (place := self._done.get(durable, 0)) < len(self.kept):
-                yield self.kept[place]
-                self._done[durable] = place + 1
+            while (letter := self._next(self._done.get(durable, 0))) is not None:
+                yield letter
+                self._done[durable] = letter.seq
             await self.bell.wait()
+
+    def _next(self, seq: int) -> DeadLetter | None:
+        return next((letter for letter in self.kept if letter.seq > seq), None)
 
 
 # Told apart by who they are: two readers at the same place are still two.

@@ -29,6 +29,7 @@ class Found:
     subject: str
     headers: Mapping[str, str]
     data: bytes
+    time: str = ""
 
 
 async def patient(
@@ -89,6 +90,7 @@ async def _get(
         subject=message["subject"],
         headers=_headers(base64.b64decode(message.get("hdrs", ""))),
         data=base64.b64decode(message.get("data", "")),
+        time=message.get("time", ""),
     )
 
 

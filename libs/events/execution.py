@@ -73,6 +73,11 @@ class ExecutionFailed(ExecutionEvent):
     compute_ms: int = 0
 
 
+def failed_at(exception_type: str, node_id: str, node_type: str) -> str:
+    """Return what went wrong and where, as the end of a run gives it for its reason."""
+    return f"{exception_type} in node {node_id} ({node_type})" if node_id else exception_type
+
+
 class ExecutionInterrupted(ExecutionEvent):
     """The worker stopped because it was told to."""
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from libs.core.jsonvalue import Json, JsonObject
 from libs.core.money import MICROS_PER_DOLLAR, credits_of
 from libs.events.envelope import rfc3339
+from libs.events.execution import failed_at
 from libs.graph.schema import Catalogue
 from libs.sealed.base import Vault
 from libs.store.readmodels.prompts import Message, PromptRow
 from services.gateway.archive import Finished
-from services.gateway.domain.ending import BLOCKED_MESSAGE
+from services.gateway.domain.ending import BLOCKED_MESSAGE, EXPIRED, LOST, in_full
 from services.gateway.domain.frames import UI_KEYS
 from services.gateway.workflows import Workflow, in_dialect, opened, opened_object
 
@@ -154,15 +155,22 @@ def _facts(message: Message, entry: Entry) -> JsonObject:
 
 
 def _exception_type(message: Message, entry: Entry) -> str:
-    return "ContentBlocked" if entry.row.outcome == "blocked" else message.exception_type
+    match entry.row.outcome:
+        case "blocked":
+            return "ContentBlocked"
+        # No worker could tell of these, so the outcome stands where its words would.
+        case "failed" | "expired" as outcome if message.exception_type == outcome:
+            return LOST if outcome == "failed" else EXPIRED
+    return message.exception_type
 
 
 def exception_message(message: Message, entry: Entry) -> str:
     """Return why a prompt failed, in words."""
     if entry.row.outcome == "blocked":
         return BLOCKED_MESSAGE
-    said = entry.failure.get("exception_message")
-    return str(said or message.reason or entry.row.reason or "The run could not be finished")
+    plain = failed_at(message.exception_type, message.node_id, message.node_type)
+    reason = message.reason or entry.row.reason
+    return in_full(reason, plain, entry.failure.get("exception_message"))
 
 
 def _sentence(message: Message, entry: Entry) -> str:

@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from libs.bus.base import Bus, DeadLetter
+from libs.bus.base import Bus
 from libs.core.errors import StudioError, Unavailable
-from libs.decider import transact
 from libs.events.asks import LeaseAnswer
-from libs.events.base import Event, subject
+from libs.events.base import Event
 from libs.events.envelope import Cause, Recorded
 from libs.events.run import LeaseExpired
 from libs.events.signals import Heartbeat, Stop, control_subject
 from libs.events.worker import WorkerStopped
 from libs.telemetry import tracing
 from services.scheduler import metrics
+from services.scheduler.burying import Burying
 from services.scheduler.desk import Desk, Parked
 from services.scheduler.domain import run
 from services.scheduler.domain.board import Board
@@ -29,7 +29,6 @@ from services.scheduler.domain.matching import Match, Waiting, obstacle
 from services.scheduler.domain.run import (
     Command,
     EndRun,
-    GiveUpRun,
     GrantLease,
     QueueRun,
     RefuseRun,
@@ -73,6 +72,7 @@ class Scheduler:
     def __post_init__(self) -> None:
         self.board = Board(Fleet(self.silence_seconds, self.now()))
         self.desk = Desk(self.board, self.now, self.settings.poll_seconds, self.match)
+        self.burying = Burying(self.bus, self.board, self._stop_worker)
         self.numbers = Numbers(self.bus)
         self._appends = asyncio.Semaphore(APPENDS_AT_ONCE)
         self._moved = asyncio.Event()
@@ -329,29 +329,6 @@ class Scheduler:
             worker_id=match.offer.worker_id,
             queued_seconds=(self.now() - match.waiting.since).total_seconds(),
         )
-
-    # Burying.
-
-    async def bury(self) -> None:
-        """End every prompt about which some service gave up, for ever."""
-        async for letter in self.bus.dead_letters(durable="scheduler"):
-            while letter.tenant and letter.prompt_id:
-                try:
-                    await self._end_letter(letter)
-                    break
-                except Unavailable as error:
-                    log.warning("not_buried_yet", prompt_id=letter.prompt_id, error=error.message)
-                    await asyncio.sleep(SWEEP_SECONDS)
-
-    async def _end_letter(self, letter: DeadLetter) -> None:
-        where = subject(letter.tenant, "run", letter.prompt_id)
-        command = GiveUpRun(letter.prompt_id, "internal")
-        cause = self.board.causes.get(letter.prompt_id, Cause(correlation_id=letter.prompt_id))
-        story = self.board.stories.get(letter.prompt_id) or Story(letter.prompt_id, letter.tenant)
-        for recorded in await transact(self.bus.journal, run, where, command, cause):
-            metrics.count(story, recorded)
-            self.board.apply(recorded)
-        log.error("gave_up", prompt_id=letter.prompt_id, service=letter.service)
 
     def _spawn(self, work: Awaitable[object]) -> None:
         async def guard() -> None:

@@ -74,7 +74,7 @@ class Leadership:
         await self.scheduler.begin()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.scheduler.bus.answer(LEASE_SUBJECT, self.scheduler.desk.on_ask))
-            group.create_task(self.scheduler.bury())
+            group.create_task(self.scheduler.burying.bury())
 
     async def _keep(self, revision: int) -> None:
         """Return when the role is somebody else's, or may be."""

@@ -6,6 +6,7 @@ import structlog
 
 from libs.chassis.service import Resources, Service
 from libs.core.errors import Unavailable
+from libs.events.run import RunEnded
 from libs.store.engine import reading
 from libs.store.readmodels import checkpoint, prompts
 from services.scheduler.handlers import Scheduler
@@ -39,6 +40,7 @@ def build(resources: Resources, settings: SchedulerSettings | None = None) -> Se
     )
     return Service(
         name="scheduler",
+        reacts={RunEnded: scheduler.burying.on_run_ended},
         tasks={
             "follow": scheduler.follow,
             "listen": scheduler.listen,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from libs.core.jsonvalue import Json, JsonObject
+from libs.events.execution import failed_at
 from services.gateway.domain.frames import Frame
 from services.gateway.domain.story import Story
 
 BLOCKED_MESSAGE = "The picture was withheld by the content policy"
 LOST_MESSAGE = "The run could not be finished"
+LOST = "WorkerLost"
+EXPIRED = "RunExpired"
 
 
 def last_frames(story: Story, time_ms: int, detail: JsonObject, at_work: str | None) -> list[Frame]:
@@ -74,11 +77,23 @@ def _what(story: Story, detail: JsonObject) -> tuple[str, str]:
         categories = sorted({event.category for event in story.blocked})
         named = f" ({', '.join(categories)})" if categories else ""
         return "ContentBlocked", BLOCKED_MESSAGE + named
-    if story.failed:
-        message = detail.get("exception_message")
-        return story.failed.exception_type, str(message or reason or LOST_MESSAGE)
-    kind = "RunExpired" if ended and ended.outcome == "expired" else "WorkerLost"
-    return kind, reason or LOST_MESSAGE
+    if failed := story.failed:
+        plain = failed_at(failed.exception_type, failed.node_id, failed.node_type)
+        message = in_full(reason, plain, detail.get("exception_message"))
+        return failed.exception_type, message
+    kind = EXPIRED if ended and ended.outcome == "expired" else LOST
+    return kind, in_full(reason)
+
+
+def in_full(reason: str, plain: str = "", said: Json = "") -> str:
+    """Return what the node said, behind the reason of the end where that tells more.
+
+    The reason of a single failure is `plain`, which the frame's other fields tell already.
+    """
+    more = reason if reason != plain else ""
+    return ". ".join(str(part) for part in (more[:1].upper() + more[1:], said) if part) or (
+        reason or LOST_MESSAGE
+    )
 
 
 def _texts(ids: Sequence[str]) -> list[Json]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from libs.events.asks import LeaseAnswer
-from libs.events.base import Event
+from libs.events.base import Event, Unreadable
 from libs.events.envelope import Cause, Recorded
 from libs.events.prompt import PromptSubmitted
-from libs.events.run import LeaseGranted, RunQueued
+from libs.events.run import LeaseGranted, RunEvent, RunQueued
 from libs.events.verdict import PromptValidated
 from services.scheduler.domain.fleet import Fleet
 from services.scheduler.domain.matching import Waiting, WaitingRoom
@@ -38,6 +38,9 @@ class Board:
         slot = self.fleet.evolve(recorded.event)
         if slot:
             return self.leased
+        if isinstance(recorded.event, Unreadable):
+            self._step_over(recorded)
+            return ()
         prompt_id = recorded.event.correlation_id
         story = self._story(prompt_id, recorded)
         if story is None:
@@ -100,6 +103,13 @@ class Board:
         del held[prompt_id]
         if not held:
             del self.holders[worker_id]
+
+    def _step_over(self, recorded: Recorded[Event]) -> None:
+        """Go on behind bytes on a run's own subject that nobody can read; they mean nothing."""
+        kind, prompt_id = recorded.subject.split(".")[-2:]
+        story = self.stories.get(prompt_id)
+        if kind == RunEvent.kind and story is not None and recorded.seq > story.run_seq:
+            self.stories[prompt_id] = replace(story, run_seq=recorded.seq)
 
     def _story(self, prompt_id: str, recorded: Recorded[Event]) -> Story | None:
         """Return the prompt's story so far; only its submission opens one."""

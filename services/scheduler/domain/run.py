@@ -152,6 +152,20 @@ def evolve(state: Run, event: Event) -> Run:
     return state
 
 
+def used_up(events: Sequence[Event]) -> bool:
+    """Say whether the run ended because its last attempt was lost like all before it."""
+    if len(events) < 2:  # noqa: PLR2004
+        return False
+    lost, ended = events[-2:]
+    return (
+        isinstance(lost, LeaseExpired)
+        and isinstance(ended, RunEnded)
+        and ended.outcome == "failed"
+        and ended.reason.endswith(lost.cause)
+        and ended.attempt == lost.attempt
+    )
+
+
 def _queue(command: QueueRun, state: Run) -> list[Event]:
     if state.phase != "new":
         return []
@@ -203,7 +217,7 @@ def _expire(command: ExpireLease, state: Run) -> list[Event]:
     )
     if state.attempt < command.attempts_max:
         return [expired]
-    reason = f"attempt {state.attempt} of {command.attempts_max} was lost: {command.cause}"
+    reason = f"given up after {state.attempt} attempts: {command.cause}"
     return [expired, _ended(command.prompt_id, "failed", reason, state.attempt)]
 
 

@@ -15,6 +15,7 @@ from libs.events.execution import (
     ExecutionInterrupted,
     ExecutionStarted,
     NodeFinished,
+    failed_at,
 )
 from libs.events.ledger import CreditsHeld, CreditsRefused
 from libs.events.moderation import OutputBlocked, OutputReleased, PromptBlocked, PromptCleared
@@ -136,7 +137,7 @@ def _news(attempt: Attempt, event: Event) -> Attempt:
         case ExecutionFinished():
             return replace(attempt, news="finished", expected=event.outputs)
         case ExecutionFailed():
-            failure = _failure(event)
+            failure = failed_at(event.exception_type, event.node_id, event.node_type)
             return replace(attempt, news="failed", failure=failure, retryable=event.retryable)
         case ExecutionInterrupted():
             return replace(attempt, news="interrupted")
@@ -154,9 +155,3 @@ def _outputs(attempt: Attempt, event: Event) -> Attempt:
             blocked = {**attempt.blocked, (event.node_id, event.index): event.category}
             return replace(attempt, blocked=MappingProxyType(blocked))
     return attempt
-
-
-def _failure(event: ExecutionFailed) -> str:
-    if not event.node_id:
-        return event.exception_type
-    return f"{event.exception_type} in node {event.node_id} ({event.node_type})"

@@ -80,7 +80,7 @@ def test_a_lost_lease_goes_back_to_the_queue_and_the_next_attempt_is_one_more():
 def test_the_last_lost_attempt_fails_the_run_with_the_reason():
     before = (queued, lease(), expired(), lease(2), expired(2), lease(3))
     given(run, *before).when(expire(3)).then(
-        expired(3), ended("failed", 3, "attempt 3 of 3 was lost: silent")
+        expired(3), ended("failed", 3, "given up after 3 attempts: silent")
     )
 
 
