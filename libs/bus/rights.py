@@ -63,6 +63,7 @@ ROLES: Final[Mapping[str, Role]] = {
         answers=("gpu_worker",),
         claims=("scheduler",),
         counters=("run-number",),
+        reacts=True,
         reads_letters=True,
     ),
     "gateway": Role(

@@ -34,7 +34,8 @@ SCHEMES: Final = {"postgres", "postgresql", "postgresql+asyncpg"}
 SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
 # Classes of SQLSTATE that a later try may not meet: connection, rollback (lost race), resources,
 # an object in use or closed for now, operators (shutdown, restart), and trouble with its files.
-PASSING_SQLSTATES: Final = ("08", "40", "53", "55", "57", "58")
+# A server that only reads is a standby, or an operator's doing.
+PASSING_SQLSTATES: Final = ("08", "25006", "40", "53", "55", "57", "58")
 NO_TABLE: Final = "42P01"
 # Wrong password, unknown database or schema, missing rights.
 SETTINGS_SQLSTATES: Final = ("28", "3D", "3F", "42501")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from libs.bus.identity import new_prompt_id, prompt_id_of
 from libs.core.errors import Refused, Unavailable
 from libs.core.jsonvalue import Json, JsonObject
@@ -31,6 +33,8 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.withdrawal import Withdrawals
 
 RETRY_AFTER_SECONDS = 2
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Admission:
         key = (who.tenant, event.prompt_id)
 
         async def cold(_subject: str) -> tuple[Prompt, int]:
-            return await self.archive.submitted_before(*key), 0
+            return await self._before(*key), 0
 
         written = await transact(
             self.journal,
@@ -122,6 +126,18 @@ class Admission:
         if not written and (before := await self._answer_before(who, event.prompt_id)):
             return before
         return await self.live.answers.wait(key, self.settings.admission_wait_seconds)
+
+    async def _before(self, tenant: str, prompt_id: str) -> Prompt:
+        """Return what the archive knows of an id, as far as it can be asked now.
+
+        The journal knows every id of the last days by itself, and billing holds no price twice:
+        so while PostgreSQL is down a keyed submission is taken in like any other.
+        """
+        try:
+            return await self.archive.submitted_before(tenant, prompt_id)
+        except Unavailable as error:
+            log.warning("archive_not_asked", prompt_id=prompt_id, error=error.message)
+            return Prompt()
 
     async def _answer_before(self, who: Principal, prompt_id: str) -> Answer | None:
         """Return what was answered to the same submission, however long ago."""

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class House:
     home: Path
     process: subprocess.Popen[str]
     told: dict[str, Any]
+    settings: dict[str, str] = field(default_factory=dict)
 
     def client(self) -> httpx.Client:
         """Return an HTTP client of the API."""
@@ -58,7 +59,7 @@ class House:
         return subprocess.run(
             [sys.executable, "-m", "services.cli", *arguments],
             cwd=ROOT,
-            env=environment(self.home),
+            env=environment(self.home) | self.settings,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -97,7 +98,7 @@ def house(home: Path, *options: str, **settings: str) -> Iterator[House]:
         )
     try:
         told = _read_ready(process, log)
-        yield House(told["url"], home, process, told)
+        yield House(told["url"], home, process, told, settings)
     finally:
         stop(process)
 

@@ -38,9 +38,12 @@ def database_url(home: Path) -> str:
     return str(told["addresses"]["database_url"])
 
 
-def check(home: Path, accepted: list[str]) -> Report:
-    """Check every accepted prompt: one end, one charge iff it succeeded, no foreign output."""
-    events = asyncio.run(_events(database_url(home)))
+def check(home: Path | str, accepted: list[str]) -> Report:
+    """Check every accepted prompt: one end, one charge iff it succeeded, no foreign output.
+
+    `home` is a house's folder, or the URL of the database that it was given.
+    """
+    events = asyncio.run(_events(home if isinstance(home, str) else database_url(home)))
     report = Report()
     for prompt_id in accepted:
         story = events.get(prompt_id, [])
@@ -56,9 +59,9 @@ def check(home: Path, accepted: list[str]) -> Report:
     return report
 
 
-def ended(home: Path, accepted: list[str]) -> bool:
+def ended(home: Path | str, accepted: list[str]) -> bool:
     """Say whether every prompt has its end and its money is settled."""
-    events = asyncio.run(_events(database_url(home)))
+    events = asyncio.run(_events(home if isinstance(home, str) else database_url(home)))
     return all(
         {"RunEnded"} <= {kind for kind, _ in events.get(prompt_id, [])}
         and ENDINGS & {kind for kind, _ in events.get(prompt_id, [])}
