@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -114,15 +115,23 @@ class Admission:
         async def cold(_subject: str) -> tuple[Prompt, int]:
             return await self._before(*key), 0
 
-        written = await transact(
-            self.journal,
-            prompts,
-            subject(who.tenant, PromptEvent.kind, event.prompt_id),
-            Submit(event),
-            Cause(correlation_id=event.prompt_id),
-            cold=cold if event.keyed else None,
-            fresh=not event.keyed,
-        )
+        try:
+            async with asyncio.timeout(self.settings.admission_wait_seconds):
+                written = await transact(
+                    self.journal,
+                    prompts,
+                    subject(who.tenant, PromptEvent.kind, event.prompt_id),
+                    Submit(event),
+                    Cause(correlation_id=event.prompt_id),
+                    cold=cold if event.keyed else None,
+                    fresh=not event.keyed,
+                )
+        except (Unavailable, TimeoutError) as error:
+            log.warning("not_taken_in", prompt_id=event.prompt_id, error=repr(error))
+            raise Busy(
+                "No prompt can be taken in now; nothing is charged. Send it again later",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            ) from error
         if not written and (before := await self._answer_before(who, event.prompt_id)):
             return before
         return await self.live.answers.wait(key, self.settings.admission_wait_seconds)

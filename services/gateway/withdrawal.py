@@ -18,6 +18,8 @@ from services.gateway.domain.prompt import Withdraw
 
 REASON = "no answer in time"
 TRIES_MAX = 60
+# So long the caller waits on; what takes longer goes on behind the answer.
+HERE_SECONDS = 1.0
 DELAY_SECONDS_FIRST = 0.1
 DELAY_SECONDS_MAX = 5.0
 
@@ -35,8 +37,9 @@ class Withdrawals:
         """Take a submission back; what cannot be done now goes on after the caller has left."""
         metrics.WITHDRAWN.inc()
         try:
-            await self._once(tenant, prompt_id)
-        except Unavailable:
+            async with asyncio.timeout(HERE_SECONDS):
+                await self._once(tenant, prompt_id)
+        except (Unavailable, TimeoutError):
             task = asyncio.ensure_future(self._until_done(tenant, prompt_id))
             self._going_on.add(task)
             task.add_done_callback(self._going_on.discard)

@@ -26,6 +26,7 @@ USUAL_PORTS: Mapping[str, int] = {
     "s3": s3.PORT,
 }
 WATCH_SECONDS = 0.1
+LOOK_SECONDS = 1.0
 RESTARTS_MAX = 5
 STEADY_SECONDS = 60
 RESTART_PAUSE_SECONDS = 0.2
@@ -143,9 +144,12 @@ class EmbeddedServers:
         }
 
     async def _watch(self, server: Server) -> None:
-        deaths, steady_since = 0, time.monotonic()
+        deaths, steady_since, looked = 0, time.monotonic(), time.monotonic()
         while deaths < RESTARTS_MAX or not server.has_ended:
             await asyncio.sleep(WATCH_SECONDS)
+            if not server.has_room:
+                # What it cannot write now, it could not write either if it were started anew.
+                continue
             server.keep_log_bounded()
             if time.monotonic() - steady_since > STEADY_SECONDS:
                 deaths = 0
@@ -153,14 +157,30 @@ class EmbeddedServers:
                 deaths += 1
                 await self._restart(server, deaths)
                 steady_since = time.monotonic()
+            elif time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                await self._renew_if_stuck(server)
         self._give_up(server)
+
+    async def _renew_if_stuck(self, server: Server) -> None:
+        """Start a server anew that a full disk has put out of work, now that there is room."""
+        reason = "" if server.has_ended else await server.stuck()
+        if not reason:
+            return
+        log.warning("server_stuck", server=server.name, reason=reason)
+        try:
+            await server.renew()
+        except (StudioError, OSError) as error:
+            log.warning("server_not_restarted", server=server.name, error=str(error))
+        else:
+            log.info("server_restarted", server=server.name, pid=server.pid)
 
     async def _restart(self, server: Server, deaths: int) -> None:
         log.warning("server_died", server=server.name, exit_code=server.exit_code, deaths=deaths)
         await asyncio.sleep(RESTART_PAUSE_SECONDS * (deaths - 1))
         try:
             await server.restart()
-        except StudioError as error:
+        except (StudioError, OSError) as error:
             log.warning("server_not_restarted", server=server.name, error=str(error))
         else:
             log.info("server_restarted", server=server.name, pid=server.pid)

@@ -21,6 +21,7 @@ PORT = 4222
 MONITORING_PORT = 8222
 PAYLOAD_BYTES_MAX = 1024 * 1024
 INBOX = "_INBOX.ready"
+WRITE_ERROR = "write error"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ async def start_nats(
             folder=folder,
             prepare=partial(_prepare, home, folder),
             answers=partial(_answers, folder),
+            stuck=_stuck,
             instead="NATS_URL",
             # Every write is on disk before it is acknowledged, so force does no harm.
             stop_seconds=1,
@@ -104,6 +106,17 @@ async def _answers(folder: Path, ports: Ports) -> str:
         return await _account(reader)
     finally:
         writer.close()
+
+
+async def _stuck(ports: Ports) -> str:
+    """Ask whether a stream has met a full disk: such a one takes no more, not even with room."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, ports["monitoring"])
+    try:
+        writer.write(b"GET /healthz?details=true HTTP/1.0\r\n\r\n")
+        answer = (await reader.read()).decode(errors="replace")
+    finally:
+        writer.close()
+    return "a stream cannot write" if WRITE_ERROR in answer else ""
 
 
 async def _account(reader: asyncio.StreamReader) -> str:

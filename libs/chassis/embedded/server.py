@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sysconfig
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -19,6 +20,10 @@ START_ATTEMPTS_MAX = 5
 ANSWER_SECONDS = 5
 ASK_AGAIN_SECONDS = 0.02
 ASK_AGAIN_SECONDS_MAX = 0.1
+DATA = "data"
+# The words of PostgreSQL and NATS, and those of SeaweedFS.
+TAKEN = ("address already in use", "port allocation failed")
+ROOM_BYTES = 8 * 1024 * 1024
 
 Ports = Mapping[str, int]
 
@@ -27,13 +32,19 @@ def _nothing_to_tidy() -> None:
     """Most servers leave nothing outside their folder."""
 
 
+async def _never_stuck(_ports: Ports) -> str:
+    """Most servers work again by themselves, whatever happened."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What differs between the servers.
 
     `prepare` writes the configuration for these ports; `answers` asks the server a real
-    question and gives the reason why there is no answer yet, empty when there is one; `tidy`
-    removes what a stopped server left outside its folder.
+    question and gives the reason why there is no answer yet, empty when there is one; `stuck`
+    gives the reason why a server that runs will not work again before it is started anew, empty
+    when it works; `tidy` removes what a stopped server left outside its folder.
     """
 
     name: str
@@ -42,6 +53,7 @@ class Recipe:
     answers: Callable[[Ports], Awaitable[str]]
     instead: str
     stop_seconds: float = 3.5
+    stuck: Callable[[Ports], Awaitable[str]] = _never_stuck
     tidy: Callable[[], None] = _nothing_to_tidy
     with_companion: Collection[str] = field(default_factory=frozenset)
 
@@ -80,6 +92,13 @@ class Server:
     def exit_code(self) -> int | None:
         """None while it runs; negative when a signal ended it."""
         return self._child.exit_code if self._child else None
+
+    @property
+    def has_room(self) -> bool:
+        """Say whether its disk has room enough to write again."""
+        data = self._recipe.folder / DATA
+        disk = os.statvfs(data if data.is_dir() else self._recipe.folder)
+        return disk.f_bavail * disk.f_frsize >= ROOM_BYTES
 
     def last_lines(self) -> list[str]:
         """Give the end of its log."""
@@ -121,6 +140,20 @@ class Server:
             await self._child.stop(self._recipe.stop_seconds)
             raise
 
+    async def stuck(self) -> str:
+        """Give the reason why it runs and does not work, empty when it works."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._recipe.stuck(self._ports)
+        except (OSError, TimeoutError):
+            return ""  # It may be busy, or be ending, which is seen by other means.
+
+    async def renew(self) -> None:
+        """Stop the process and start another one on the same ports and data."""
+        if self._child is not None:
+            await self._child.stop(self._recipe.stop_seconds)
+        await self.restart()
+
     async def stop(self) -> None:
         """End it, at the latest by force, and let go of its folder."""
         if self._child is not None:
@@ -151,7 +184,7 @@ class Server:
 
     def _failure(self, child: Child, command: Command, reason: str) -> Unavailable:
         lines = child.last_lines()
-        taken = any("address already in use" in line.lower() for line in lines)
+        taken = any(words in line.lower() for line in lines for words in TAKEN)
         kind = _PortTaken if taken else Unavailable
         return kind(
             f"{self.name} did not start; its log says why. Put that right and start again, "
