@@ -14,9 +14,9 @@ import nats
 import pytest
 
 from libs.chassis.embedded.postgres import Postgres, start_postgres
-from tests.e2e.settling import check, ended
 from tests.e2e.houses import House, house, wait_until
 from tests.e2e.letters import nats_url
+from tests.e2e.settling import check, ended
 from tests.e2e.watching import Watcher, submit, tiny_graph
 from tests.servers import Keeper
 

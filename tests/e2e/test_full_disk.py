@@ -13,10 +13,10 @@ import httpx
 import nats
 import pytest
 
-from tests.e2e.settling import check, ended
 from tests.e2e.disks import small_disk
 from tests.e2e.houses import ROOT, House, house, wait_until
 from tests.e2e.letters import nats_url
+from tests.e2e.settling import check, ended
 from tests.e2e.watching import Watcher, submit, tiny_graph
 
 PICTURE = (ROOT / "tests/fidelity/reference/c_cfg1.0.png").read_bytes()

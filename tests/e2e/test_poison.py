@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e import letters
-from tests.e2e.settling import check, ended
 from tests.e2e.deadly import PLUGGED, TYPE
 from tests.e2e.houses import ROOT, House, house, wait_until
+from tests.e2e.settling import check, ended
 from tests.e2e.watching import Watcher, submit, tiny_graph
 
 SETTLED_SECONDS_MAX = 120
