@@ -108,9 +108,10 @@ def exceeded(
         if schema is None:
             continue
         before = [sized[source] for source in sources if source in sized]
-        found.extend(_numbers(reach.graph, node, schema, tier))
-        said = {limit.field for limit in found if limit.node_id == node_id}
+        written = list(_numbers(reach.graph, node, schema, tier))
+        found.extend(written)
         if node_id in sized and makes_pixels(schema):
+            said = {limit.field for limit in written}
             grown = _grown(node, sized[node_id], before, tier)
             found.extend(limit for limit in grown if limit.field not in said)
         found.extend(_models(node, schema, tier, families))

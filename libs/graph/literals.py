@@ -7,12 +7,14 @@ import math
 from libs.core.jsonvalue import Json, JsonObject
 
 NESTING_MAX = 32
+# Said once: a union written where it is used is built anew for each of thousands of literals.
+CONTAINERS = (list, dict)
 INTEGER_BITS_MAX = 1024
 
 
 def flaw(value: Json) -> str | None:
     """Say what is wrong with a literal, or None; never recurses, whatever the depth."""
-    if not isinstance(value, list | dict):
+    if not isinstance(value, CONTAINERS):
         return _flaw_of_scalar(value)
     waiting: list[tuple[list[Json] | JsonObject, int]] = [(value, 1)]
     while waiting:
@@ -22,7 +24,7 @@ def flaw(value: Json) -> str | None:
         if items and depth > NESTING_MAX:
             return f"is nested deeper than {NESTING_MAX} levels"
         for item in (*keys, *items):
-            if isinstance(item, list | dict):
+            if isinstance(item, CONTAINERS):
                 waiting.append((item, depth + 1))
             elif found := _flaw_of_scalar(item):
                 return found
