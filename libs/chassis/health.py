@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from libs.chassis.service import Resources, Service
+from libs.store.engine import healthy
+
+PROBE_SECONDS = 2.0
 
 
 def health_app(services: Sequence[Service], resources: Resources) -> FastAPI:
@@ -33,8 +37,21 @@ def health_app(services: Sequence[Service], resources: Resources) -> FastAPI:
 
 async def what_is_missing(services: Sequence[Service], resources: Resources) -> list[str]:
     """Return what keeps the process from its work, in words."""
-    reasons = {} if await resources.bus.healthy() else {"bus": "does not answer"}
+    bus, database = await asyncio.gather(
+        _answers(resources.bus.healthy()), _answers(healthy(resources.database))
+    )
+    servers = {"bus": bus, "database": database}
+    reasons = {name: "does not answer" for name, answers in servers.items() if not answers}
     for service in services:
         if service.ready is not None and (reason := await service.ready()):
             reasons[service.name] = reason
     return [f"{name}: {reason}" for name, reason in reasons.items()]
+
+
+async def _answers(asking: Awaitable[bool]) -> bool:
+    """Ask within a bound: a probe that waits with the server it asks about tells nothing."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return await asking
+    except TimeoutError:
+        return False

@@ -16,6 +16,7 @@ from libs.chassis.health import health_app
 from libs.chassis.service import Resources, Service
 from libs.events.envelope import Cause, Recorded
 from libs.events.run import RunEnded
+from libs.store.engine import make_engine
 
 
 @pytest.mark.covers("P06")
@@ -37,12 +38,16 @@ async def test_a_service_shows_how_long_its_reactions_took():
     reading.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await reading
-    resources = cast("Resources", SimpleNamespace(bus=bus))
+    nowhere = make_engine("postgresql://nobody@127.0.0.1:1/nothing")
+    resources = cast("Resources", SimpleNamespace(bus=bus, database=nowhere))
     client = TestClient(health_app([service], resources))
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").status_code == 503
     missing: dict[str, Any] = client.get("/readyz").json()
-    assert missing["missing"] == ["watched: the engine is warming up"]
+    assert missing["missing"] == [
+        "database: does not answer",
+        "watched: the engine is warming up",
+    ]
     shown = client.get("/metrics").text
     assert 'studio_reaction_seconds_count{event="RunEnded",service="watched"} 1.0' in shown
     assert 'studio_deliveries_total{outcome="done",service="watched"} 1.0' in shown
