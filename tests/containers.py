@@ -91,6 +91,8 @@ S3: Final = Container(
         "-volume.max=0",
         "-s3",
         "-s3.port=8333",
+        # A bucket that is missing must be missed, as on the servers of a cluster.
+        "-s3.autoCreateBucket=false",
         "-s3.config=/etc/studio/s3.json",
     ),
     files={
