@@ -75,9 +75,8 @@ def _examine_wire(spec: InputSpec, link: Link, finding: Finding, setting: Settin
         finding.problems.append(_bad_link(spec, link.received, catalogue))
         return
     source = setting.graph.nodes.get(link.node_id)
-    wire: Json = [link.node_id, link.slot]
     if source is None:
-        finding.problems.append(_no_such_node(spec, finding.schema, wire, catalogue))
+        finding.problems.append(_no_such_node(spec, finding.schema, link, catalogue))
         return
     schema = catalogue.types[source.type]
     index = slot_index(schema, link.slot)
@@ -86,9 +85,10 @@ def _examine_wire(spec: InputSpec, link: Link, finding: Finding, setting: Settin
         return
     received = schema.outputs[index].type
     if not fits(received, spec.type):
-        finding.problems.append(_mismatch(spec, received, wire, catalogue))
+        finding.problems.append(_mismatch(spec, received, link, catalogue))
         return
-    finding.inputs[spec.name] = Link(link.node_id, index)
+    if link.slot != index:
+        finding.inputs[spec.name] = Link(link.node_id, index)
     finding.sources.append(link.node_id)
 
 
@@ -153,9 +153,10 @@ def _broken(
 
 
 def _no_such_node(
-    spec: InputSpec, consumer: NodeSchema, wire: Json, catalogue: Catalogue
+    spec: InputSpec, consumer: NodeSchema, link: Link, catalogue: Catalogue
 ) -> JsonObject:
-    node_id = wire[0] if isinstance(wire, list) else wire
+    node_id = link.node_id
+    wire: Json = [node_id, link.slot]
     hint = f"input '{spec.name}' is linked to node '{node_id}', which is not in the prompt"
     # Clients of ComfyUI see the text of a KeyError here, which is the repr of the key.
     error = "KeyError", repr(node_id)
@@ -183,7 +184,7 @@ def _no_such_output(
     )
 
 
-def _mismatch(spec: InputSpec, received: str, wire: Json, catalogue: Catalogue) -> JsonObject:
+def _mismatch(spec: InputSpec, received: str, link: Link, catalogue: Catalogue) -> JsonObject:
     return problem(
         "return_type_mismatch",
         "Return type mismatch between linked nodes",
@@ -191,7 +192,7 @@ def _mismatch(spec: InputSpec, received: str, wire: Json, catalogue: Catalogue) 
         input_name=spec.name,
         input_config=bounded_config(spec, catalogue),
         received_type=received,
-        linked_node=wire,
+        linked_node=[link.node_id, link.slot],
     )
 
 

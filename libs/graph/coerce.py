@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from libs.core.jsonvalue import Json
 from libs.graph.literals import flaw
+
+AS_WRITTEN: Final = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool, "COMBO": str}
 
 
 def coerced(value: Json, input_type: str) -> Json:
@@ -11,6 +15,8 @@ def coerced(value: Json, input_type: str) -> Json:
 
     Clients rely on the odd corners: "5" is 5, 3.9 is 3 and the text "false" is true.
     """
+    if type(value) is AS_WRITTEN.get(input_type):
+        return value  # A parsed literal has no flaw, and there is nothing to convert.
     try:
         converted = _converted(value, input_type)
     except (TypeError, ValueError, OverflowError) as error:
