@@ -86,7 +86,7 @@ def test_few_faults_are_told_as_they_are():
 
 
 def test_one_fault_is_shown_however_large_it_is():
-    large = {"1": {"errors": ["x" * (FAULTS_BYTES_MAX + 1)] * 2, "dependent_outputs": []}}
+    large: Any = {"1": {"errors": ["x" * (FAULTS_BYTES_MAX + 1)] * 2, "dependent_outputs": []}}
     kept, faults, shown = bounded_node_errors(large)
     assert (faults, shown) == (2, 1)
     assert kept
