@@ -56,7 +56,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def open(self, tier):
         self.tier = tier
 
-    @rule(prompt=prompts, amount=st.integers(0, 400), images=st.integers(1, 30))
+    @rule(
+        prompt=prompts,
+        amount=st.sampled_from([0, 20, 400]),
+        images=st.sampled_from([1, 20, 30, 600]),
+    )
     def hold(self, prompt, amount, images):
         expected: list[str] = []
         if prompt not in self.prices:
@@ -81,6 +85,12 @@ class LedgerMachine(RuleBasedStateMachine):
             ),
             expected,
         )
+
+    @rule(ids=st.permutations([f"p{number}" for number in range(6)]))
+    def what_is_given_back_may_be_used_again(self, ids):
+        for prompt in ids[:3]:
+            self.hold(prompt, 20, 30)
+            self.release(prompt)
 
     @rule(prompt=prompts)
     def capture(self, prompt):

@@ -68,6 +68,14 @@ class RoomMachine(RuleBasedStateMachine):
         warm = data.draw(st.sets(st.sampled_from(sorted(weights)))) if weights else set()
         self._serve(Offer(BOB, 8192, frozenset(weights), frozenset(warm)))
 
+    @rule(tenant=tenants, tier=tiers)
+    def a_cold_one_waits_while_warm_ones_come(self, tenant, tier):
+        cold, warm = FILES
+        self._come(tenant, tier, (cold,))
+        for _ in range(WINDOW + 1):
+            self._come(tenant, tier, (warm,))
+            self._serve(Offer(ADA, 10_000, ALL, frozenset({warm})))
+
     @rule(seconds=st.integers(1, 100))
     def wait(self, seconds):
         self.now += timedelta(seconds=seconds)
@@ -84,8 +92,10 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(rivals=st.integers(1, 3))
     def nobody_starves_however_many_better_ones_come(self, rivals):
         oldest = self.waiting[0]
-        # The longest head start, and whoever was there before, twice over for the turns.
-        bound = 2 * len(self.waiting) + 2 * int(HEAD_START_SECONDS["enterprise"]) // STEP_SECONDS
+        # Whoever was there before, twice over for the turns, and all rivals that come while the
+        # longest head start lasts; later ones count as queued behind.
+        lasts = int(HEAD_START_SECONDS["enterprise"]) // STEP_SECONDS
+        bound = 2 * len(self.waiting) + rivals * (lasts + 2)
         for turn in range(bound):
             for rival in range(rivals):
                 self._come(f"rival-{turn}-{rival}", "enterprise", ())
