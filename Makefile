@@ -1,11 +1,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: up demo test check bench chaos conformance fmt
+.PHONY: up demo test test-long check bench chaos conformance fmt
 
 up: .venv/ready-run ; @$(BIN)/studio up
 demo: .venv/ready-run ; @$(BIN)/studio demo
 test: .venv/ready-test ; @$(BIN)/pytest
+test-long: .venv/ready-test ; @$(BIN)/pytest -m long
 check: .venv/ready-test ; @$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 bench: .venv/ready-test ; @$(BIN)/python -m tests.bench
 chaos: .venv/ready-test ; @$(BIN)/python -m tests.chaos

@@ -88,6 +88,7 @@ def assert_all_settled(target: House, accepted: list[Receipt]) -> list[str]:
     return [end.data["outcome"] for story in stories if (end := end_of(story))]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_services_are_killed_in_the_middle_of_sixty_prompts(fault_house: House):
     accepted = submit_through_the_fault(fault_house, lambda: kill(fault_house.pid_of("house")))
@@ -100,6 +101,7 @@ def test_the_worker_is_killed_in_the_middle_of_sixty_prompts(fault_house: House)
     assert set(assert_all_settled(fault_house, accepted)) == {"succeeded"}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("server", ["nats", "postgres", "s3"])
 def test_a_server_is_killed_in_the_middle_of_sixty_prompts(fault_house: House, server: str):
@@ -111,7 +113,7 @@ def test_a_server_is_killed_in_the_middle_of_sixty_prompts(fault_house: House, s
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("who", ["worker", "engine"])
+@pytest.mark.parametrize("who", [pytest.param("worker", marks=pytest.mark.long), "engine"])
 def test_a_death_in_the_middle_of_a_step_costs_one_attempt_and_nothing_else(
     fault_house: House, demo_graph, who: str
 ):

@@ -82,6 +82,7 @@ async def _log_bytes(url: str) -> int:
         await client.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(500)
 def test_a_full_log_refuses_prompts_until_it_may_grow(tmp_path: Path, demo_graph: dict[str, Any]):
     demo_graph["sampler"]["inputs"] |= {"steps": 200, "seed": 7}
@@ -123,6 +124,7 @@ def test_a_full_disk_under_the_log_is_waited_out(tmp_path: Path, demo_graph: dic
         assert_all_succeeded(running, accepted)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(500)
 def test_a_full_disk_under_s3_is_waited_out(tmp_path: Path):
     home = tmp_path / "home"

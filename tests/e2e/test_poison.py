@@ -61,7 +61,10 @@ def assert_settled(target: House, prompt_ids: list[str], **outcomes: int) -> Non
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("how", ["abort", "kill", "segfault"])
+@pytest.mark.parametrize(
+    "how",
+    ["abort", *(pytest.param(how, marks=pytest.mark.long) for how in ("kill", "segfault"))],
+)
 def test_a_graph_that_kills_the_engine_ends_after_three_attempts(poisoned: House, how: str):
     before = letters.counted(poisoned)
     with poisoned.client() as api, Watcher(poisoned) as watcher:
@@ -83,6 +86,7 @@ def test_a_graph_that_kills_the_engine_ends_after_three_attempts(poisoned: House
     assert_set_aside(poisoned, prompt_id, before, node_id="9", node_type=TYPE)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_lease_whose_workers_keep_dying_ends_after_three_attempts(poisoned: House):
     before = letters.counted(poisoned)
