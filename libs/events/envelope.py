@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Generic, TypeVar, cast
 
-import orjson
 from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from libs.core.errors import Poisoned
 from libs.core.jsonvalue import Json, JsonObject
@@ -88,7 +88,7 @@ def wrap(
         body["attempt"] = attempt
     # CloudEvents knows absent attributes, not empty ones.
     present = {name: value for name, value in body.items() if value != ""}
-    return orjson.dumps(present)
+    return to_json(present)
 
 
 def unwrap(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
@@ -100,7 +100,7 @@ def unwrap(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
 
 def _unwrap(payload: bytes, seq: int, subject: str) -> Recorded[Event]:
     try:
-        body = orjson.loads(payload)
+        body = from_json(payload)
         name = str(body["type"]).removeprefix(TYPE_PREFIX)
         major = int(str(body["dataschema"]).rpartition("/v")[2])
         data = upcast(name, major, body["data"])
@@ -151,7 +151,7 @@ def read(payload: bytes, *, seq: int, subject: str) -> Recorded[Event]:
 def _unreadable(payload: bytes, seq: int, subject: str, reason: str) -> Recorded[Event]:
     """Keep what can be told: the wire fields if it is JSON, else the place and the bytes."""
     try:
-        body = orjson.loads(payload)
+        body = from_json(payload)
     except ValueError:
         body = {}
     fields = body if isinstance(body, dict) else {}

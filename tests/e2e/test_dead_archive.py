@@ -106,6 +106,7 @@ def test_a_stopped_postgresql_stops_the_archive_and_not_the_acceptance(
     assert_nothing_is_missing(archived, database.url, accepted)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_a_postgresql_that_only_reads_is_waited_for(archived: House, database: Postgres):
     with archived.client() as api, Watcher(archived) as watcher:

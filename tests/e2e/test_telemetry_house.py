@@ -67,10 +67,12 @@ def trace_of(collector: Collector, trace_id: str) -> list[Seen]:
     def whole() -> list[Seen]:
         own = [span for span in collector.spans if span.trace_id == trace_id]
         names = {span.name for span in own}
-        ends = {"deliver", "execute", "billing RunEnded"} <= names
         archives = sum(int(s.facts["studio.events"]) for s in own if s.name == "recorder archive")
         appended = sum(int(s.facts["studio.events"]) for s in own if s.name.startswith("append "))
-        return own if ends and archives >= appended else []
+        known = {span.span_id for span in own} | {"", CALLER.split("-")[2]}
+        whole = names >= {"deliver", "execute", "billing RunEnded", "moderation NodeFinished"}
+        parents = all(span.parent_id in known for span in own)
+        return own if whole and parents and archives >= appended else []
 
     return list(wait_until(whole, SECONDS_MAX, "the whole trace arrives"))
 

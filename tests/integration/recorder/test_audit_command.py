@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from libs.chassis.embedded.nats import start_nats
 from libs.store.engine import make_engine
 from tests.e2e.houses import ROOT, environment
 from tests.integration.recorder.house import tamper
@@ -115,7 +116,11 @@ def test_a_database_without_an_archive_ends_with_2_and_says_what_to_do(audit, fr
     assert "studio provision" in told.stderr
 
 
-def test_a_stream_without_events_ends_with_2_and_says_what_to_do(audit, nats_url):
-    told = audit("verify", NATS_URL=nats_url)
+def test_a_server_without_our_stream_ends_with_2_and_says_what_to_do(
+    audit, keeper: Keeper, tmp_path: Path
+):
+    nats = keeper.run(start_nats(tmp_path / "new", port=0, monitoring_port=0))
+    told = audit("verify", NATS_URL=nats.url)
+    keeper.run(nats.server.stop())
     assert told.returncode == 2
     assert "studio provision" in told.stderr

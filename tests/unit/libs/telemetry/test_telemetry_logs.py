@@ -92,6 +92,8 @@ def test_services_that_share_a_process_are_told_apart(sink):
 
 
 def test_lines_of_libraries_and_warnings_take_the_same_form(sink):
+    # Each test puts the warnings module back, and logging would not notice.
+    logging.captureWarnings(capture=False)
     set_up_logs("gateway", sink=sink)
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request %s", "received")
     logging.getLogger("sqlalchemy.engine").info("SELECT secret_words")
