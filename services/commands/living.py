@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 
 from libs.chassis.embedded.house import EmbeddedServers
-from libs.chassis.resources import provision
 from libs.chassis.supervisor import Program, Supervisor
 from libs.core.errors import Unavailable
 from libs.settings import Settings
@@ -23,6 +22,7 @@ from services.commands.serving import CPU_SERVICES, WORKER
 
 HOST = "127.0.0.1"
 READY_SECONDS_MAX = 90.0
+REASON_CHARACTERS_MAX = 2_000
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,33 @@ async def live(
             # A login for another server would go before the one in the address.
             environment |= {"NATS_USER": "", "NATS_PASSWORD": ""}
         os.environ.update(environment)
-        await provision(Settings())
+        await _provision()
         async with Supervisor(_programs(servers, split=split)) as supervisor:
             servers.announce(studio=url)
             living = Living(url, home, servers, supervisor)
             await _until_ready(living)
             yield living
+
+
+async def _provision() -> None:
+    """Make streams, tables and buckets in a process of its own.
+
+    What migrations need would stay in the memory of this one for as long as the house lives.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "provision"),
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"COLUMNS": "1000"},
+        start_new_session=True,
+    )
+    try:
+        _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        reason = said.decode(errors="replace").strip()[-REASON_CHARACTERS_MAX:]
+        raise Unavailable("streams, tables and buckets could not be made", reason=reason)
 
 
 def free_port(wished: int) -> int:
