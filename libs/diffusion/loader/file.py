@@ -1,64 +1,61 @@
-"""A safetensors file, mapped into memory: what it holds is known before anything is read.
+"""A source of weights: what it holds is known before anything is read.
 
-Nothing here can execute code out of a file: no other format is opened.
+Files of tensors and folders of such files are opened; nothing that could run code ever is.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from libs.core.errors import Refused
-
-SUFFIX = ".safetensors"
 Key = tuple[str, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class WeightsFile:
+class WeightsFile(ABC):
     """A weights file as it was when it was opened; `key` changes with its content."""
 
     path: Path
     key: Key
 
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Return the file; raise Refused if it is not a readable safetensors file."""
-        if path.suffix.lower() != SUFFIX:
-            raise Refused(
-                "weights are read from .safetensors files only; others can run code",
-                file=path.name,
-            )
-        state = path.stat()
-        file = cls(path, (str(path), state.st_size, state.st_mtime_ns))
-        file.shapes  # noqa: B018  Reading the header tells now whether the file is whole.
-        return file
+    @staticmethod
+    def open(path: Path) -> WeightsFile:
+        """Return the file or folder; raise Refused if it is of no format that is read here."""
+        from libs.diffusion.loader.opening import open_weights
+
+        return open_weights(path)
+
+    @property
+    @abstractmethod
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of each tensor, known without reading any."""
 
     @cached_property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """The shape of each tensor, from the header alone."""
-        try:
-            with safe_open(self.path, "pt") as file:
-                names = file.keys()
-                return {name: tuple(file.get_slice(name).get_shape()) for name in names}
-        except SafetensorError as error:
-            raise Refused(
-                "the weights file is damaged", file=self.path.name, reason=str(error)
-            ) from error
+    def metadata(self) -> Mapping[str, Any]:
+        """What the file says about itself."""
+        return {}
 
+    @cached_property
+    def configs(self) -> Mapping[str, Mapping[str, Any]]:
+        """The settings of each part of a diffusers folder; a single file has none."""
+        return {}
+
+    @abstractmethod
     def read(self, names: Iterable[str], dtype: torch.dtype) -> dict[str, Tensor]:
-        """Return tensors as `dtype`; those that have it already stay mapped, not copied."""
-        with safe_open(self.path, "pt") as file:
-            return {name: _as(file.get_tensor(name), dtype) for name in names}
+        """Return tensors that compute as `dtype`; those that have it already stay mapped.
 
-    def under(self, prefix: str) -> dict[str, tuple[int, ...]]:
+        What the file holds quantised stays so in memory, as a PackedTensor.
+        """
+
+    def under(self, prefix: str) -> dict[str, Shape]:
         """Return the shapes of the tensors whose names start with `prefix`, without it."""
         return {
             name.removeprefix(prefix): shape
@@ -73,5 +70,8 @@ class WeightsFile:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 
-def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+def key_of(*paths: Path) -> Key:
+    """Return what changes when one of the files does; the first names them all."""
+    states = [path.stat() for path in paths]
+    size = sum(state.st_size for state in states)
+    return str(paths[0]), size, max(state.st_mtime_ns for state in states)

@@ -1,0 +1,120 @@
+"""A GGUF file, mapped into memory: what it holds quantised stays so until it is used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from libs.core.errors import Refused
+from libs.diffusion.loader.file import Shape, WeightsFile, key_of
+from libs.diffusion.loader.gguf_header import Header, Place, read_header
+from libs.diffusion.loader.gguf_names import network_name
+from libs.diffusion.loader.safetensors_file import as_numbers
+from libs.diffusion.packed.blocks import FORMATS
+from libs.diffusion.packed.tensor import PackedTensor
+
+ARCHITECTURE = "general.architecture"
+# Converters of picture models note the shape of what they had to flatten under this.
+FLATTENED = "comfy.gguf.orig_shape."
+PLAIN = {
+    0: torch.float32,
+    1: torch.float16,
+    24: torch.int8,
+    25: torch.int16,
+    26: torch.int32,
+    27: torch.int64,
+    28: torch.float64,
+    30: torch.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class GgufFile(WeightsFile):
+    """One GGUF file; `places` is under the names that networks use."""
+
+    header: Header
+    places: Mapping[str, Place]
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Return the file; raise Refused if it is damaged or holds an unknown format."""
+        with path.open("rb") as stream:
+            header = read_header(stream, path.name)
+        key = key_of(path)
+        architecture = str(header.facts.get(ARCHITECTURE, ""))
+        places = {
+            network_name(name, architecture): _shaped(name, place, header)
+            for name, place in header.places.items()
+        }
+        for name, place in places.items():
+            size = _bytes_of(name, place)
+            if header.data_start + place.offset + size > key[1]:
+                raise Refused(
+                    "the weights file is damaged",
+                    file=path.name,
+                    reason=f"it ends before the end of {name}",
+                )
+        return cls(path, key, header, places)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of each tensor, in the order of networks."""
+        return {name: place.shape for name, place in self.places.items()}
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """The facts in the file's head, `general.architecture` among them."""
+        return self.header.facts
+
+    def read(self, names: Iterable[str], dtype: torch.dtype) -> dict[str, Tensor]:
+        """Return tensors that compute as `dtype`; quantised ones stay packed, and mapped."""
+        # Private: no write of ours could reach the file.
+        whole = torch.from_file(str(self.path), shared=False, size=self.key[1], dtype=torch.uint8)
+        return {name: self._tensor(name, whole, dtype) for name in names}
+
+    def _tensor(self, name: str, whole: Tensor, dtype: torch.dtype) -> Tensor:
+        place = self.places[name]
+        start = self.header.data_start + place.offset
+        octets = whole[start : start + _bytes_of(name, place)]
+        if place.format in PLAIN:
+            if start % PLAIN[place.format].itemsize:
+                octets = octets.clone()
+            return as_numbers(octets.view(PLAIN[place.format]).view(place.shape), dtype)
+        return PackedTensor(FORMATS[place.format], (octets,), place.shape, dtype)
+
+
+def _shaped(name: str, place: Place, header: Header) -> Place:
+    noted = header.facts.get(f"{FLATTENED}{name}")
+    if noted is None:
+        return place
+    shape = tuple(int(size) for size in noted)
+    if math.prod(shape) != math.prod(place.shape):
+        raise Refused(
+            "the weights file is damaged",
+            reason=f"the noted shape of {name} is not the size of it",
+        )
+    return Place(shape, place.format, place.offset)
+
+
+def _bytes_of(name: str, place: Place) -> int:
+    count = math.prod(place.shape)
+    if place.format in PLAIN:
+        return count * PLAIN[place.format].itemsize
+    if place.format not in FORMATS:
+        raise Refused(
+            "the file holds numbers in a format that is not read here",
+            tensor=name,
+            format=place.format,
+            known=[found.name for found in FORMATS.values()],
+        )
+    found = FORMATS[place.format]
+    if count % found.numbers:
+        raise Refused("the weights file is damaged", reason=f"{name} is not made of whole blocks")
+    return count // found.numbers * found.bytes
