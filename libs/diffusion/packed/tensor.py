@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -27,14 +27,14 @@ class PackedTensor(Tensor):
 
     def __new__(cls, codec: Codec, parts: Parts, shape: Sequence[int], dtype: torch.dtype) -> Self:
         """Make a tensor of numbers that have no memory beside their parts."""
-        made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]  # noqa: SLF001
+        made = Tensor._make_wrapper_subclass(  # noqa: SLF001
             cls, torch.Size(shape), dtype=dtype, device=parts[0].device, requires_grad=False
         )
         made.codec, made.parts = codec, parts
-        return cast("Self", made)
+        return made
 
     # Torch's own way to say that nothing is done above the level of single operations.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # noqa: SLF001
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # noqa: SLF001
 
     def dequantised(self, dtype: torch.dtype | None = None) -> Tensor:
         """Return the numbers as a plain tensor: what a change of the weight starts from."""
@@ -52,7 +52,7 @@ class PackedTensor(Tensor):
         size = self.shape if shape is None else shape
         return PackedTensor(self.codec, parts, size, dtype or self.dtype)
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"PackedTensor({self.codec.name}, {tuple(self.shape)}, {self.dtype}, {self.device})"
 
     def __tensor_flatten__(self) -> tuple[list[str], tuple[Codec, int, torch.dtype]]:
@@ -75,7 +75,7 @@ class PackedTensor(Tensor):
     HANDLERS: ClassVar[dict[Any, Handler]] = {}
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls,
         func: Any,
         _types: Any,
@@ -167,7 +167,8 @@ def _slice(
 def _split(packed: PackedTensor, size: int, dim: int = 0) -> list[PackedTensor] | None:
     count = packed.shape[dim]
     sizes = [min(size, count - start) for start in range(0, count, size)]
-    return _split_with_sizes(packed, sizes, dim)
+    found: list[PackedTensor] | None = _split_with_sizes(packed, sizes, dim)
+    return found
 
 
 @_handles(aten.split_with_sizes.default)
