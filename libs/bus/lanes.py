@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Protocol
 
 import structlog
@@ -58,6 +57,11 @@ class Failure:
     final: bool = False
 
 
+def _seconds() -> float:
+    """Tell the time of the loop, which is the clock that all waits of a lane go by."""
+    return asyncio.get_running_loop().time()
+
+
 @dataclass
 class Tries:
     """The tries that one delivery has had, those of processes that died with it included."""
@@ -65,7 +69,7 @@ class Tries:
     reactor: Reactor
     failures: int
     made: int = 0
-    began: float = field(default_factory=monotonic)
+    began: float = field(default_factory=_seconds)
 
     def spent(self, failure: Failure) -> bool:
         """Count `failure` and say whether it was the last.
@@ -73,7 +77,7 @@ class Tries:
         What is unavailable is waited for, and counts only when it stays so for long.
         """
         self.made += 1
-        counts = failure.counts or monotonic() - self.began > self.reactor.patience_seconds
+        counts = failure.counts or _seconds() - self.began > self.reactor.patience_seconds
         self.failures += counts
         return failure.final or (counts and self.failures >= self.reactor.deliver_max)
 

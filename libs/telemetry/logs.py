@@ -59,7 +59,7 @@ def set_up_logs(
         )
     )
     logging.basicConfig(level=max(number, LIBRARIES_LEVEL), handlers=[handler], force=True)
-    logging.captureWarnings(capture=True)
+    _take_over_libraries()
     sys.excepthook = _say_why_the_process_ends
     threading.excepthook = _say_why_a_thread_ended
 
@@ -67,6 +67,18 @@ def set_up_logs(
 def name_worker(worker_id: str) -> None:
     """Let every line of this task, and of those that it starts, name the worker."""
     structlog.contextvars.bind_contextvars(worker_id=worker_id)
+
+
+def _take_over_libraries() -> None:
+    """Let nothing go past our handler, whatever a library has made of its loggers."""
+    for name in list(logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+        logger.propagate, logger.disabled = True, False
+    # Off first: logging believes that it still has the warnings when somebody took them back.
+    logging.captureWarnings(capture=False)
+    logging.captureWarnings(capture=True)
 
 
 class _Finish:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -15,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("STUDIO_FUZZ_EXAMPLES", "10")) * 5
-ANSWER_SECONDS_MAX = 30
+ANSWER_SECONDS_MAX = 60
+HUNG_UP = {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN}
 GENTLE = settings(
     max_examples=EXAMPLES,
     derandomize=True,
@@ -101,8 +103,10 @@ def sent(api_url: str, data: bytes, *, ending: bool = False) -> bytes:
                 wire.shutdown(socket.SHUT_WR)
             while part := wire.recv(65_536):
                 answer += part
-        except (ConnectionResetError, BrokenPipeError):
-            return answer
+        except OSError as error:
+            # A gateway that has hung up already is an answer as well; silence is none.
+            if error.errno not in HUNG_UP:
+                raise
         return answer
 
 
@@ -136,6 +140,8 @@ def test_no_path_leads_out_or_astray(api_url: str, method: bytes, target: bytes)
 
 @pytest.mark.usefixtures("alive")
 @pytest.mark.timeout(300)
+# What fails is shown whole, however long it is.
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @GENTLE
 @given(
     method=st.sampled_from([b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"TRACE", b"get", b"\0"]),

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 from unittest import mock
 
-import libs.bus.lanes
 import services.gpu_worker.agent
 import services.gpu_worker.outlet
 import services.scheduler.leadership
@@ -89,5 +88,4 @@ def virtual_monotonic(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
             services.scheduler.leadership,
         ):
             stack.enter_context(mock.patch.object(module, "time", clock))
-        stack.enter_context(mock.patch.object(libs.bus.lanes, "monotonic", loop.time))
         yield

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ PROBE_USER = 65534
 def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder that others reach, beside the closed ones that pytest makes."""
     folder = tmp_path_factory.mktemp("open")
-    for one in (folder, folder.parent, folder.parent.parent):
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for one in (folder, *folder.parents):
+        if temporary not in one.parents:
+            break
         one.chmod(0o755)
     return folder
 

@@ -151,7 +151,7 @@ def _server_of(gateway: Gateway) -> uvicorn.Server:
     config = uvicorn.Config(
         build_app(gateway),
         port=0,
-        log_level="error",
+        log_config=None,
         ws_ping_interval=None,
         lifespan="off",
         timeout_keep_alive=75,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
+import uvicorn
 
 from libs.core.errors import NotFound, Unavailable
 from libs.telemetry.logs import name_worker, set_up_logs
@@ -92,22 +93,40 @@ def test_services_that_share_a_process_are_told_apart(sink):
 
 
 def test_lines_of_libraries_and_warnings_take_the_same_form(sink):
-    # Each test puts the warnings module back, and logging would not notice.
-    logging.captureWarnings(capture=False)
     set_up_logs("gateway", sink=sink)
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request %s", "received")
     logging.getLogger("sqlalchemy.engine").info("SELECT secret_words")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("old", UserWarning, stacklevel=1)
-    uvicorn, warned = lines(sink)
-    assert uvicorn["event"] == "Invalid HTTP request received"
-    assert (uvicorn["logger"], uvicorn["level"], uvicorn["service"]) == (
+    http, warned = lines(sink)
+    assert http["event"] == "Invalid HTTP request received"
+    assert (http["logger"], http["level"], http["service"]) == (
         "uvicorn.error",
         "warning",
         "gateway",
     )
     assert warned["logger"] == "py.warnings"
+
+
+def test_a_library_that_goes_its_own_way_is_brought_back(sink):
+    own, showwarning = io.StringIO(), warnings.showwarning
+    set_up_logs("gateway", sink=io.StringIO())
+    warnings.showwarning = showwarning
+    uvicorn.Config("an:app")
+    stray = logging.getLogger("stray")
+    stray.handlers[:] = [logging.StreamHandler(own)]
+    stray.propagate, stray.disabled = False, True
+    stray.setLevel(logging.DEBUG)
+    set_up_logs("gateway", sink=sink)
+    logging.getLogger("uvicorn.error").warning("one")
+    stray.debug("too much")
+    stray.warning("two")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("three", UserWarning, stacklevel=1)
+    assert [line["logger"] for line in lines(sink)] == ["uvicorn.error", "stray", "py.warnings"]
+    assert own.getvalue() == ""
 
 
 def test_a_terminal_gets_lines_for_people_unless_json_is_wanted():
