@@ -1,13 +1,17 @@
-"""CONDITIONING: encoded texts, each with where and when it counts."""
+"""CONDITIONING: encoded texts and pictures, each with where and when it counts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-import torch
-from torch import Tensor
+from array_api_compat import array_namespace
 
-from libs.diffusion.values import PIXELS_PER_CELL
+from libs.sampling.control import Control
+from libs.sampling.levels import Array
+
+PIXELS_PER_CELL: Final = 8
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,48 @@ class Area:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A part of the picture's sides, 0 to 1, that becomes an `Area` once the size is known."""
+
+    height: float
+    width: float
+    y: float
+    x: float
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A mask [count, height, width] that says how much an entry counts in each place.
+
+    `bounded` evaluates the entry in the smallest rectangle around the mask alone.
+    """
+
+    values: Array
+    strength: float = 1.0
+    bounded: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One encoded text: [1, tokens, width], and the summary [1, width] that SDXL wants.
 
-    `start` and `end` are parts of the course, 0 the noise and 1 the picture.
+    `start` and `end` are parts of the course, 0 the noise and 1 the picture. `extras` is what
+    some architectures look for beside the text, under a name of theirs.
     """
 
-    context: Tensor
-    pooled: Tensor | None = None
-    area: Area | None = None
+    context: Array
+    pooled: Array | None = None
+    area: Area | Share | None = None
+    mask: Painted | None = None
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    control: tuple[Control, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_extras(self, **extras: object) -> Entry:
+        """Return it with more beside the text."""
+        return replace(self, extras={**self.extras, **extras})
 
 
 @dataclass(frozen=True)
@@ -68,6 +102,10 @@ class Conditioning:
             for entry in self.entries
         )
 
+    def each(self, change: Callable[[Entry], Entry]) -> Conditioning:
+        """Return it with every entry changed."""
+        return Conditioning(tuple(change(entry) for entry in self.entries))
+
     def combined(self, other: Conditioning) -> Conditioning:
         """Return both side by side."""
         return Conditioning(self.entries + other.entries)
@@ -75,36 +113,40 @@ class Conditioning:
     def joined(self, other: Conditioning) -> Conditioning:
         """Return each text with the other's first text behind it."""
         tail = other.entries[0].context
-        return Conditioning(
-            tuple(
-                replace(entry, context=torch.cat([entry.context, tail], 1))
-                for entry in self.entries
-            )
+        xp = array_namespace(tail)
+        return self.each(
+            lambda entry: replace(entry, context=xp.concat([entry.context, tail], axis=1))
         )
 
     def averaged(self, other: Conditioning, weight: float) -> Conditioning:
         """Return each text blended with the other's first, `weight` of its own."""
         second = other.entries[0]
-        return Conditioning(tuple(_blend(entry, second, weight) for entry in self.entries))
+        return self.each(lambda entry: _blend(entry, second, weight))
 
     def within(self, *, width: int, height: int, x: int, y: int, strength: float) -> Conditioning:
         """Return it bound to a rectangle, in pixels."""
         area = Area(*(side // PIXELS_PER_CELL for side in (height, width, y, x)))
-        return Conditioning(
-            tuple(replace(entry, area=area, strength=strength) for entry in self.entries)
-        )
+        return self.each(lambda entry: replace(entry, area=area, strength=strength))
+
+    def within_share(
+        self, *, width: float, height: float, x: float, y: float, strength: float
+    ) -> Conditioning:
+        """Return it bound to a rectangle, in parts of the picture's sides."""
+        share = Share(height, width, y, x)
+        return self.each(lambda entry: replace(entry, area=share, strength=strength))
 
     def during(self, start: float, end: float) -> Conditioning:
         """Return it bound to a part of the steps, 0 to 1."""
-        return Conditioning(tuple(replace(entry, start=start, end=end) for entry in self.entries))
+        return self.each(lambda entry: replace(entry, start=start, end=end))
 
 
 def _blend(entry: Entry, other: Entry, weight: float) -> Entry:
+    xp = array_namespace(entry.context)
     tokens = entry.context.shape[1]
     fitting = other.context[:, :tokens]
     if fitting.shape[1] < tokens:
-        missing = fitting.new_zeros(1, tokens - fitting.shape[1], fitting.shape[2])
-        fitting = torch.cat([fitting, missing], 1)
+        shape = (1, tokens - fitting.shape[1], fitting.shape[2])
+        fitting = xp.concat([fitting, xp.zeros(shape, dtype=fitting.dtype)], axis=1)
     context = entry.context * weight + fitting * (1.0 - weight)
     pooled = entry.pooled if other.pooled is None else other.pooled
     if entry.pooled is not None and other.pooled is not None:

@@ -1,1 +1,0 @@
-"""From noise to a latent: parameterisations, schedules, samplers, guidance."""
