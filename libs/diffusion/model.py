@@ -1,27 +1,27 @@
-"""MODEL: a diffusion network with what it was trained to predict."""
+"""MODEL: a diffusion network with what it was trained to predict, and how it is patched."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
-from diffusers import UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
-from libs.core.errors import Refused
-from libs.diffusion.conditioning import Conditioning, Entry
-from libs.diffusion.loader.detect import SDXL_REFINER, Architecture
+from libs.diffusion.architectures.base import Architecture, NetworkPatch, moved
+from libs.diffusion.noise import TorchNoise
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
-from libs.diffusion.sampling.course import Course
-from libs.diffusion.sampling.guidance import Call, Guided, Network
-from libs.diffusion.sampling.run import Start, mask_in_cells, walk
-from libs.diffusion.values import PIXELS_PER_CELL, Latents
-
-AESTHETIC_POSITIVE = 6.0
-AESTHETIC_NEGATIVE = 2.5
+from libs.diffusion.scaling import mask_in_cells
+from libs.diffusion.values import Latents
+from libs.sampling.conditioning import Conditioning
+from libs.sampling.control import Call
+from libs.sampling.course import Course
+from libs.sampling.guidance import Guided, Mix, Network, linear
+from libs.sampling.levels import Levels
+from libs.sampling.run import Start, walk
 
 DrawPreview = Callable[[Tensor], bytes]
 
@@ -35,13 +35,28 @@ class OnStep(Protocol):
 
 @dataclass(frozen=True)
 class Model:
-    """MODEL: the UNet of a checkpoint, where it is computed, and how previews are drawn."""
+    """MODEL: a network, where it is computed, how it samples, and how previews are drawn."""
 
-    unet: Resident[UNet2DConditionModel]
+    network: Resident[nn.Module]
     architecture: Architecture
     placement: Placement
     compatibility: int
     draw_preview: DrawPreview
+    levels: Levels
+    mix: Mix = linear
+    patches: tuple[NetworkPatch, ...] = ()
+
+    def with_levels(self, levels: Levels) -> Model:
+        """Return it sampling at other levels, or told to predict something else."""
+        return replace(self, levels=levels)
+
+    def with_mix(self, mix: Mix) -> Model:
+        """Return it guided in another way."""
+        return replace(self, mix=mix)
+
+    def patched(self, patch: NetworkPatch) -> Model:
+        """Return it with a change to how its network computes."""
+        return replace(self, patches=(*self.patches, patch))
 
     def sample(
         self,
@@ -86,69 +101,65 @@ class Model:
         on_step: OnStep,
     ) -> Latents:
         """Walk a course from a latent and return the latent at its end."""
-        start = self._start(latent)
-        guided = Guided(
-            network=self._network(),
-            levels=self.architecture.prediction,
-            positive=positive,
-            negative=negative,
-            cfg=course.cfg,
-            extras_of=self._extras(start.latent),
-        )
+        start = self.start(latent)
 
         def on_seen(done: int, total: int, seen: Tensor) -> None:
             on_step(done, total, lambda: self.draw_preview(seen))
 
-        end = walk(course, start, self.architecture.prediction, guided, on_seen)
-        if end is None:
-            return latent
-        return Latents((end / self.architecture.family.latent_scale).cpu(), latent.mask)
+        with self.guided(start.latent, positive, negative, course.cfg) as guided:
+            end = walk(course, start, self.levels, guided, on_seen)
+        return latent if end is None else self.ended(end, latent)
 
-    def _start(self, latent: Latents) -> Start:
-        samples = latent.samples.to(self.placement.device)
+    def start(self, latent: Latents) -> Start:
+        """Return a wire latent as a course starts from it: scaled, and on the device."""
+        samples = self.architecture.latent.fitted(latent.samples).to(self.placement.device)
         # An empty latent is no picture of grey: it is nothing, which no scale changes.
         if samples.count_nonzero():
-            samples = samples * self.architecture.family.latent_scale
+            samples = self.architecture.latent.inward(samples)
         mask = None
         if latent.mask is not None:
             mask = mask_in_cells(latent.mask.values.to(self.placement.device), samples)
-        return Start(latent=samples, mask=mask, compatibility=self.compatibility)
+        noise = TorchNoise(self.placement.device, self.compatibility, latent.batch_index)
+        return Start(latent=samples, mask=mask, noise=noise)
 
-    def _network(self) -> Network:
-        unet, device, dtype = self.unet.get(), self.placement.device, self.placement.unet
+    def ended(self, end: Tensor, began: Latents) -> Latents:
+        """Return the end of a course as a wire latent."""
+        return replace(began, samples=self.architecture.latent.outward(end).cpu())
+
+    @contextmanager
+    def guided(
+        self, latent: Tensor, positive: Conditioning, negative: Conditioning, cfg: float
+    ) -> Iterator[Guided]:
+        """Lend a denoiser over the patched network; the patches are taken back at the end."""
+        with self.evaluated() as network:
+            yield Guided(
+                network=network,
+                levels=self.levels,
+                positive=positive,
+                negative=negative,
+                cfg=cfg,
+                extras_of=lambda entry, side: self.architecture.extras(entry, side, latent),
+                mix=self.mix,
+                repeats_text=self.architecture.repeats_text,
+                spatial=self.architecture.spatial,
+            )
+
+    @contextmanager
+    def evaluated(self) -> Iterator[Network]:
+        """Lend the patched network as a function."""
+        network, device, dtype = self.network.get(), self.placement.device, self.placement.unet
 
         def evaluate(call: Call) -> Tensor:
-            extras = {name: extra.to(device) for name, extra in call.extras.items()}
-            output: Tensor = unet(
-                call.x.to(dtype),
-                call.timestep.to(device),
-                encoder_hidden_states=call.context.to(device, dtype),
-                added_cond_kwargs=extras or None,
-                return_dict=False,
-            )[0]
-            return output
+            placed = replace(
+                call,
+                x=call.x.to(dtype),
+                timestep=call.timestep.to(device),
+                context=call.context.to(device, dtype),
+                extras=moved(call.extras, device),
+            )
+            return self.architecture.evaluate(network, placed)
 
-        return evaluate
-
-    def _extras(self, latent: Tensor) -> Callable[[Entry, bool], Mapping[str, Tensor]]:
-        family = self.architecture.family
-        height, width = (side * PIXELS_PER_CELL for side in latent.shape[-2:])
-
-        def extras(entry: Entry, positive: bool) -> Mapping[str, Tensor]:
-            if not family.time_ids:
-                return {}
-            if entry.pooled is None:
-                raise Refused(
-                    "this model wants a text encoded by an SDXL text encoder",
-                    family=family.name,
-                )
-            ids: list[float] = [height, width, 0, 0, height, width]
-            if family is SDXL_REFINER:
-                score = AESTHETIC_POSITIVE if positive else AESTHETIC_NEGATIVE
-                ids = [height, width, 0, 0, score]
-            return {
-                "text_embeds": entry.pooled,
-                "time_ids": torch.tensor([ids], dtype=torch.float32),
-            }
-
-        return extras
+        with ExitStack() as stack:
+            for patch in self.patches:
+                stack.enter_context(patch.inject(network))
+            yield evaluate

@@ -11,7 +11,8 @@ from PIL import Image as Pillow
 from torch import Tensor
 from torch.nn import functional
 
-from libs.diffusion.values import LATENT_CHANNELS, PIXELS_PER_CELL
+from libs.diffusion.architectures.base import LatentFormat
+from libs.diffusion.values import PIXELS_PER_CELL
 
 SIDE_PIXELS_MAX = 512
 JPEG_QUALITY = 95
@@ -32,19 +33,19 @@ def draw(projection: Tensor, seen: Tensor) -> bytes:
 
 
 @torch.inference_mode()
-def fit_projection(network: AutoencoderKL, latent_scale: float) -> Tensor:
+def fit_projection(network: AutoencoderKL, form: LatentFormat) -> Tensor:
     """Fit [channels + 1, 3], the linear map that comes nearest to what the VAE decodes.
 
     Random smooth latents are decoded once and averaged over each cell; least squares does the
     rest. The generator is its own, so that no picture depends on whether previews are drawn.
     """
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(SAMPLES, LATENT_CHANNELS, CELLS // 2, CELLS // 2, generator=generator)
+    noise = torch.randn(SAMPLES, form.channels, CELLS // 2, CELLS // 2, generator=generator)
     latents = functional.interpolate(noise, size=(CELLS, CELLS), mode="bilinear")
     weight = next(network.parameters())
-    placed = (latents / latent_scale).to(weight.device, weight.dtype)
+    placed = form.outward(latents).to(weight.device, weight.dtype)
     decoded = network.decode(placed, return_dict=False)[0].float().cpu()
-    colours = functional.avg_pool2d((decoded + 1) / 2, PIXELS_PER_CELL)
+    colours = functional.avg_pool2d((decoded + 1) / 2, form.pixels_per_cell)
     given = _with_one(latents).movedim(1, -1).flatten(0, 2)
     wanted = colours.movedim(1, -1).flatten(0, 2)
     solution: Tensor = torch.linalg.lstsq(given, wanted).solution

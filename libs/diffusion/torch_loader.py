@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from libs.core.errors import Refused
 from libs.diffusion import pictures, previews
-from libs.diffusion.loader import text, unet, vae
-from libs.diffusion.loader.detect import detect
+from libs.diffusion.architectures import detect
+from libs.diffusion.architectures.base import PREFIX, Architecture, LatentFormat, NetworkWeights
+from libs.diffusion.loader import text, vae
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.text import TowerPlace
 from libs.diffusion.model import Model
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import ModelCache, Resident
-from libs.diffusion.sampling.noise import COMPATIBILITY_REFERENCE
+from libs.sampling.noise import COMPATIBILITY_REFERENCE
 from libs.diffusion.text.clip import Clip, Tower
 from libs.diffusion.text.tower import TowerNetwork
 from libs.diffusion.upscale import UpscaleModel, build_compact
@@ -45,29 +46,32 @@ class TorchLoader:
     def checkpoint(self, path: Path) -> tuple[Model, Clip, Vae]:
         """Return the three parts of a checkpoint file."""
         file = WeightsFile.open(path)
-        architecture = detect(file.shapes)
-        shape = architecture.unet
-
-        def load_unet() -> UNet2DConditionModel:
-            names = [name for name in file.shapes if name.startswith(unet.PREFIX)]
-            return unet.build_unet(shape, file.read(names, self.placement.unet))
-
+        architecture = detect(NetworkWeights.of(file.shapes))
         decoder = Vae(self._vae_of(file, vae.PREFIX), self.placement)
-        preview = Preview(decoder, architecture.family.latent_scale)
-        model = Model(
-            unet=self._resident(file, "unet", load_unet),
+        model = self._model(file, architecture, Preview(decoder, architecture.latent))
+        places = text.towers_in(file.shapes)
+        if not places:
+            raise Refused("the checkpoint holds no text encoder", file=path.name)
+        towers = tuple(
+            Tower(architecture.tower_kind(place.open_clip), self._tower_of(file, place))
+            for place in places
+        )
+        return model, Clip(towers), decoder
+
+    def _model(self, file: WeightsFile, architecture: Architecture, preview: Preview) -> Model:
+        prefix = PREFIX if file.under(PREFIX) else ""
+
+        def load() -> nn.Module:
+            return architecture.build(file.read_under(prefix, self.placement.unet))
+
+        return Model(
+            network=self._resident(file, "unet", load),
             architecture=architecture,
             placement=self.placement,
             compatibility=self.compatibility,
             draw_preview=preview.draw,
+            levels=architecture.levels,
         )
-        if not architecture.towers:
-            raise Refused("the checkpoint holds no text encoder", file=path.name)
-        towers = tuple(
-            Tower(architecture.tower_kind(place), self._tower_of(file, place))
-            for place in architecture.towers
-        )
-        return model, Clip(towers), decoder
 
     def vae(self, path: Path) -> Vae:
         """Return the VAE in a file of its own, or in a checkpoint."""
@@ -129,7 +133,7 @@ class Preview:
     """Draws latents of a checkpoint; its map to RGB is fitted when the first is drawn."""
 
     vae: Vae
-    latent_scale: float
+    latent: LatentFormat
 
     def draw(self, seen: Tensor) -> bytes:
         """Return a JPEG of the first latent."""
@@ -138,4 +142,4 @@ class Preview:
     @cached_property
     def projection(self) -> Tensor:
         """The linear map from latents to RGB."""
-        return previews.fit_projection(self.vae.network.get(), self.latent_scale)
+        return previews.fit_projection(self.vae.network.get(), self.latent)

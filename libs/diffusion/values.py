@@ -85,11 +85,13 @@ class Mask:
 class Latents:
     """LATENT: float32 [count, channels, height / 8, width / 8], unscaled, on the CPU.
 
-    `mask` marks what a sampler may change.
+    Those of videos are [count, channels, frames, height / 8, width / 8]. `mask` marks what a
+    sampler may change; `batch_index` says which noise of a larger batch each one is given.
     """
 
     samples: Tensor
     mask: Mask | None = None
+    batch_index: tuple[int, ...] | None = None
 
     @property
     def count(self) -> int:

@@ -7,14 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from diffusers import UNet2DConditionModel
-from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
-from torch import Tensor
-
 from libs.core.errors import Refused
-from libs.diffusion.loader.build import build
 
-PREFIX = "model.diffusion_model."
 HEADS_OF_SD1 = 8
 CHANNELS_PER_HEAD = 64
 GROUPS_MAX = 32
@@ -97,13 +91,6 @@ class UnetShape:
 def norm_groups(widths: tuple[int, ...]) -> int:
     """Return how many groups a network of these widths is normalised in."""
     return min(GROUPS_MAX, max(1, min(widths) // CHANNELS_PER_GROUP))
-
-
-def build_unet(shape: UnetShape, tensors: dict[str, Tensor]) -> UNet2DConditionModel:
-    """Build the UNet from tensors under their names in the checkpoint, prefix included."""
-    config = shape.config()
-    converted = convert_ldm_unet_checkpoint(tensors, dict(config))
-    return build(lambda: UNet2DConditionModel(**config), converted)
 
 
 def _levels(shapes: Shapes) -> tuple[Level, ...]:

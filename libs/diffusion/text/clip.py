@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from libs.diffusion.conditioning import Conditioning, Entry
+from libs.sampling.conditioning import Conditioning, Entry
 from libs.diffusion.residency import Resident
 from libs.diffusion.text.tower import TowerKind, TowerNetwork, encode
 

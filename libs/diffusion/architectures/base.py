@@ -1,0 +1,132 @@
+"""What the engine must know of a kind of diffusion network, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from libs.diffusion.text.tower import TowerKind
+from libs.sampling.conditioning import Entry
+from libs.sampling.control import Call, Extras
+from libs.sampling.levels import Levels
+
+PREFIX = "model.diffusion_model."
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class NetworkWeights:
+    """The names and sizes of a diffusion network's tensors, and of all that the file holds.
+
+    `shapes` lacks the prefix that checkpoints put before a network; a file that holds a network
+    alone has none.
+    """
+
+    shapes: Shapes
+    file: Shapes
+
+    @classmethod
+    def of(cls, file: Shapes) -> NetworkWeights:
+        """Find the network in a file."""
+        inside = {
+            name.removeprefix(PREFIX): shape
+            for name, shape in file.items()
+            if name.startswith(PREFIX)
+        }
+        return cls(inside or file, file)
+
+
+@dataclass(frozen=True)
+class LatentFormat:
+    """How a model's own latents differ from those between nodes: (wire - shift) * scale.
+
+    `frames` says that latents are [count, channels, frames, height, width].
+    """
+
+    channels: int
+    scale: float
+    shift: float = 0.0
+    pixels_per_cell: int = 8
+    frames: bool = False
+
+    def inward(self, samples: Tensor) -> Tensor:
+        """Return wire latents as the network wants them."""
+        return (samples - self.shift) * self.scale
+
+    def outward(self, samples: Tensor) -> Tensor:
+        """Return the network's latents as they run along wires."""
+        return samples / self.scale + self.shift
+
+    def fitted(self, samples: Tensor) -> Tensor:
+        """Return empty latents in this format's shape; others as they are.
+
+        Graphs use one node for empty latents of all models.
+        """
+        if samples.count_nonzero():
+            return samples
+        if self.frames and samples.ndim == 4:
+            samples = samples[:, :, None]
+        if samples.shape[1] != self.channels:
+            shape = (samples.shape[0], self.channels, *samples.shape[2:])
+            samples = samples.new_zeros(shape)
+        return samples
+
+
+class Architecture(Protocol):
+    """A kind of diffusion network, with the sizes that one file of it has."""
+
+    @property
+    def name(self) -> str:
+        """The kind, as logs and fingerprints say it."""
+
+    @property
+    def latent(self) -> LatentFormat:
+        """What its latents look like."""
+
+    @property
+    def levels(self) -> Levels:
+        """What it predicts, and at which levels it was trained."""
+
+    @property
+    def repeats_text(self) -> bool:
+        """Say whether texts of different lengths may be repeated to a common one."""
+
+    @property
+    def spatial(self) -> frozenset[str]:
+        """The extras that are cut with an area."""
+
+    def build(self, tensors: dict[str, Tensor]) -> nn.Module:
+        """Build the network from its tensors, without prefix; raise Refused if they do not fit."""
+
+    def evaluate(self, network: nn.Module, call: Call) -> Tensor:
+        """Ask the network; everything in `call` lies on its device."""
+
+    def extras(self, entry: Entry, positive: bool, latent: Tensor) -> Extras:
+        """Return what goes to the network beside an entry's text, one or more per picture."""
+
+    def tower_kind(self, open_clip: bool) -> TowerKind:
+        """Say how a text encoder in a checkpoint of this kind is read."""
+
+
+class NetworkPatch(Protocol):
+    """A change to how a network computes that is taken back when the course ends.
+
+    `key` names it with its parameters: equal keys change equally.
+    """
+
+    @property
+    def key(self) -> Hashable:
+        """What tells it from others."""
+
+    def inject(self, network: nn.Module) -> AbstractContextManager[None]:
+        """Change the network; leaving the context restores it."""
+
+
+def moved(extras: Extras, device: torch.device) -> dict[str, Tensor]:
+    """Return the extras on a device."""
+    return {name: extra.to(device) for name, extra in extras.items()}

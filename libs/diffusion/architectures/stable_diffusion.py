@@ -1,0 +1,171 @@
+"""Stable Diffusion 1.x, its inpainting kind, SDXL and its refiner: UNets that attend to CLIP texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+from torch import Tensor, nn
+
+from libs.core.errors import Refused
+from libs.diffusion.architectures.base import PREFIX, LatentFormat, NetworkWeights
+from libs.diffusion.loader.build import build
+from libs.diffusion.loader.unet import UnetShape
+from libs.diffusion.text.tower import TowerKind
+from libs.sampling.conditioning import Entry
+from libs.sampling.control import Call, Extras
+from libs.sampling.levels import Chain
+
+V_PREDICTION_KEY: Final = "v_pred"
+ZERO_TERMINAL_SNR_KEY: Final = "ztsnr"
+FIRST: Final = "input_blocks.0.0.weight"
+OPEN_CLIP_PAD: Final = 0
+AESTHETIC_POSITIVE: Final = 6.0
+AESTHETIC_NEGATIVE: Final = 2.5
+TEXT_LATENT_CHANNELS: Final = 4
+INPAINT_CHANNELS: Final = 9
+
+
+@dataclass(frozen=True)
+class Family:
+    """What models of one family have in common, whatever their size.
+
+    `time_ids` counts the sizes and scores that go beside the summary of a text.
+    """
+
+    name: str
+    native_pixels: int
+    latent_scale: float
+    time_ids: int
+
+
+SD1: Final = Family("sd1", native_pixels=512, latent_scale=0.18215, time_ids=0)
+SDXL: Final = Family("sdxl", native_pixels=1024, latent_scale=0.13025, time_ids=6)
+SDXL_REFINER: Final = Family("sdxl_refiner", native_pixels=1024, latent_scale=0.13025, time_ids=5)
+
+
+def detect(weights: NetworkWeights) -> StableDiffusion | None:
+    """Return the family and sizes, None if this is no such UNet."""
+    if FIRST not in weights.shapes or "out.2.weight" not in weights.shapes:
+        return None
+    shape = UnetShape.of(weights.shapes)
+    if shape.out_channels != TEXT_LATENT_CHANNELS:
+        return None
+    if shape.in_channels not in (TEXT_LATENT_CHANNELS, INPAINT_CHANNELS):
+        raise Refused(
+            "this UNet takes something beside the latent that is not known here",
+            in_channels=shape.in_channels,
+            known=[TEXT_LATENT_CHANNELS, INPAINT_CHANNELS],
+        )
+    levels = Chain(
+        "v" if V_PREDICTION_KEY in weights.file else "eps",
+        zero_terminal_snr=ZERO_TERMINAL_SNR_KEY in weights.file,
+    )
+    return StableDiffusion(_family(shape), shape, levels)
+
+
+def _family(shape: UnetShape) -> Family:
+    if not shape.summary:
+        if shape.linear:
+            raise Refused("Stable Diffusion 2 checkpoints are not supported")
+        return SD1
+    # The base attends at its lowest level, the refiner does not.
+    return SDXL if shape.levels[-1].depth else SDXL_REFINER
+
+
+@dataclass(frozen=True)
+class StableDiffusion:
+    """A UNet of one of the families."""
+
+    family: Family
+    shape: UnetShape
+    levels: Chain
+    repeats_text: bool = True
+    spatial: frozenset[str] = field(default=frozenset({"concat"}))
+
+    @property
+    def name(self) -> str:
+        return self.family.name
+
+    @property
+    def latent(self) -> LatentFormat:
+        return LatentFormat(TEXT_LATENT_CHANNELS, self.family.latent_scale)
+
+    @property
+    def is_inpainting(self) -> bool:
+        """Say whether it takes a mask and the rest of the picture beside the latent."""
+        return self.shape.in_channels == INPAINT_CHANNELS
+
+    def build(self, tensors: dict[str, Tensor]) -> UNet2DConditionModel:
+        config = self.shape.config()
+        prefixed = {PREFIX + name: tensor for name, tensor in tensors.items()}
+        converted = convert_ldm_unet_checkpoint(prefixed, dict(config))
+        return build(lambda: UNet2DConditionModel(**config), converted)
+
+    def evaluate(self, network: nn.Module, call: Call) -> Tensor:
+        extras = dict(call.extras)
+        x = call.x
+        if (concat := extras.pop("concat", None)) is not None:
+            x = torch.cat([x, concat.to(x)], 1)
+        down = call.control.get("down")
+        middle = call.control.get("middle")
+        output: Tensor = network(
+            x,
+            call.timestep,
+            encoder_hidden_states=call.context,
+            added_cond_kwargs=extras or None,
+            down_block_additional_residuals=tuple(down) if down else None,
+            mid_block_additional_residual=middle[0] if middle else None,
+            return_dict=False,
+        )[0]
+        return output
+
+    def extras(self, entry: Entry, positive: bool, latent: Tensor) -> Extras:
+        extras = self._sizes(entry, positive, latent)
+        if self.is_inpainting:
+            extras["concat"] = _around(entry, latent, self.latent)
+        return extras
+
+    def tower_kind(self, open_clip: bool) -> TowerKind:
+        pad = OPEN_CLIP_PAD if open_clip else TowerKind().pad
+        if self.family is SD1:
+            return TowerKind(pad=pad)
+        return TowerKind(pad=pad, layer=-2, final_norm=False)
+
+    def _sizes(self, entry: Entry, positive: bool, latent: Tensor) -> dict[str, Tensor]:
+        if not self.family.time_ids:
+            return {}
+        if entry.pooled is None:
+            raise Refused(
+                "this model wants a text encoded by an SDXL text encoder", family=self.family.name
+            )
+        height, width = (side * self.latent.pixels_per_cell for side in latent.shape[-2:])
+        given: Mapping[str, float] = entry.extras.get("sizes", {})
+        size = (given.get("height", height), given.get("width", width))
+        crop = (given.get("crop_h", 0), given.get("crop_w", 0))
+        target = (given.get("target_height", height), given.get("target_width", width))
+        ids: list[float] = [*size, *crop, *target]
+        if self.family is SDXL_REFINER:
+            score = AESTHETIC_POSITIVE if positive else AESTHETIC_NEGATIVE
+            ids = [*size, *crop, given.get("aesthetic_score", score)]
+        return {
+            "text_embeds": entry.pooled,
+            "time_ids": torch.tensor([ids], dtype=torch.float32),
+        }
+
+
+def _around(entry: Entry, latent: Tensor, form: LatentFormat) -> Tensor:
+    """Return what an inpainting UNet takes beside the latent: the mask, and what lies around it.
+
+    Without a picture to repaint everything is to be painted over grey.
+    """
+    inside = entry.extras.get("inpaint")
+    if inside is None:
+        mask = torch.ones_like(latent[:, :1])
+        return torch.cat([mask, torch.zeros_like(latent)], 1)
+    mask, around = inside
+    return torch.cat([mask.to(latent), form.inward(around.to(latent))], 1)
