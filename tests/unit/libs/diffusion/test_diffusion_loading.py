@@ -12,11 +12,14 @@ import torch
 from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
 
 from libs.core.errors import Refused
-from libs.diffusion.loader.detect import SD1, SDXL, SDXL_REFINER, detect
+from libs.diffusion.architectures import detect
+from libs.diffusion.architectures.base import NetworkWeights
+from libs.diffusion.architectures.stable_diffusion import SD1, SDXL, SDXL_REFINER, StableDiffusion
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.text import from_open_clip
 from libs.diffusion.loader.unet import UnetShape, norm_groups
 from libs.diffusion.loader.vae import vae_config
+from libs.sampling.levels import sigma_max
 from tests.unit.libs.diffusion import tiny
 
 
@@ -25,10 +28,13 @@ def shapes_of(tensors) -> Any:
 
 
 def unet_shape(tensors) -> Any:
-    prefix = "model.diffusion_model."
-    return UnetShape.of(
-        {n.removeprefix(prefix): s for n, s in shapes_of(tensors).items() if n.startswith(prefix)}
-    )
+    return UnetShape.of(NetworkWeights.of(shapes_of(tensors)).shapes)
+
+
+def detected(tensors) -> StableDiffusion:
+    found = detect(NetworkWeights.of(shapes_of(tensors)))
+    assert isinstance(found, StableDiffusion)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -60,9 +66,9 @@ def test_a_vaes_shape_is_read_off_its_tensors():
 
 @pytest.mark.covers("R116", "R120")
 def test_a_family_is_told_by_its_tensors():
-    assert detect(shapes_of(tiny.sd1())).family is SD1
-    assert detect(shapes_of(tiny.sdxl())).family is SDXL
-    assert detect(shapes_of(tiny.refiner())).family is SDXL_REFINER
+    assert detected(tiny.sd1()).family is SD1
+    assert detected(tiny.sdxl()).family is SDXL
+    assert detected(tiny.refiner()).family is SDXL_REFINER
     assert SD1.native_pixels == 512
     assert SDXL.native_pixels == 1024
 
@@ -72,17 +78,17 @@ def test_a_family_is_told_by_its_tensors():
     [((), "eps", False), (("v_pred",), "v", False), (("v_pred", "ztsnr"), "v", True)],
 )
 def test_marker_keys_say_what_a_network_predicts(markers, prediction, ends_in_noise):
-    levels = detect(shapes_of(tiny.sd1(*markers))).prediction
+    levels = detected(tiny.sd1(*markers)).levels
     assert levels.prediction == prediction
     assert levels.zero_terminal_snr is ends_in_noise
-    assert (float(levels.sigma_max) > 1000) is ends_in_noise
+    assert (sigma_max(levels) > 1000) is ends_in_noise
 
 
 @pytest.mark.covers("R100", "R109")
 def test_a_checkpoint_loads_in_three_parts(tmp_path):
     path = tiny.written(tmp_path / "tiny.safetensors", tiny.sd1())
     model, clip, vae = tiny.loader().checkpoint(path)
-    assert next(model.unet.get().parameters()).dtype is torch.float32
+    assert next(model.network.get().parameters()).dtype is torch.float32
     assert clip.encode("a fox").entries[0].context.shape == (1, 77, 64)
     assert vae.network.get().config["latent_channels"] == 4
 
@@ -122,23 +128,23 @@ def test_what_files_carry_besides_the_networks_is_ignored(tmp_path):
     }
     path = tiny.written(tmp_path / "tiny.safetensors", tiny.sd1() | extras)
     model, clip, vae = tiny.loader().checkpoint(path)
-    for network in (model.unet, clip.towers[0].network, vae.network):
+    for network in (model.network, clip.towers[0].network, vae.network):
         assert not any(tensor.is_meta for tensor in network.get().state_dict().values())
 
 
 def test_other_files_are_refused_with_the_reason(tmp_path):
-    flux = {"double_blocks.0.img_attn.qkv.weight": torch.zeros(4, 4)}
+    other = {"strange_blocks.0.weight": torch.zeros(4, 4)}
     no_vae = {n: t for n, t in tiny.sd1().items() if not n.startswith("first_stage")}
     narrow = tiny.sd1()
     del narrow["model.diffusion_model.out.0.bias"]
-    with pytest.raises(Refused, match="no UNet"):
-        tiny.loader().checkpoint(tiny.written(tmp_path / "flux.safetensors", flux))
+    with pytest.raises(Refused, match="of a known kind"):
+        tiny.loader().checkpoint(tiny.written(tmp_path / "other.safetensors", other))
     vae = tiny.loader().checkpoint(tiny.written(tmp_path / "novae.safetensors", no_vae))[2]
     with pytest.raises(Refused, match="no VAE"):
         vae.network.get()
     model = tiny.loader().checkpoint(tiny.written(tmp_path / "cut.safetensors", narrow))[0]
     with pytest.raises(Refused, match="do not fit"):
-        model.unet.get()
+        model.network.get()
 
 
 def test_a_damaged_file_is_refused(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from libs.core.errors import Refused
-from libs.diffusion import conditioning, model, torch_loader, upscale, vae, values
+from libs.diffusion import model, torch_loader, upscale, vae, values
 from libs.diffusion.determinism import digest, fingerprint, pinned_environment
 from libs.diffusion.placement import Placement
 from libs.diffusion.text import clip
@@ -19,6 +19,7 @@ from libs.diffusion.upscale import TILE_PIXELS, CompactNetwork, build_compact, t
 from libs.diffusion.vae import grown, whole_cells
 from libs.diffusion.values import Latents, Mask, Picture
 from libs.nodes import context, sockets
+from libs.sampling import conditioning
 from tests.unit.libs.diffusion import tiny
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from libs.core.errors import Refused
-from libs.diffusion.conditioning import Conditioning, Entry
 from libs.diffusion.text.tokenizer import END, START, tokenizer
 from libs.diffusion.values import Latents
+from libs.sampling.conditioning import Conditioning, Entry
 from tests.unit.libs.diffusion import tiny
 
 
@@ -75,9 +75,9 @@ def test_a_long_text_is_summed_up_by_its_first_chunk(parts):
 
 def test_the_sizes_are_those_of_the_picture(parts):
     model = parts[0]
-    extras = model._extras(torch.zeros(1, 4, 128, 96))
+    latent = torch.zeros(1, 4, 128, 96)
     entry = Entry(torch.zeros(1, 77, 192), pooled=torch.ones(1, 128))
-    given = extras(entry, True)
+    given = model.architecture.extras(entry, True, latent)
     assert given["time_ids"].tolist() == [[1024.0, 768.0, 0.0, 0.0, 1024.0, 768.0]]
     assert given["text_embeds"].tolist() == [[1.0] * 128]
 
@@ -100,9 +100,9 @@ def test_a_text_without_summary_is_refused(parts):
 def test_a_refiner_wants_a_score_for_each_side(tmp_path):
     path = tiny.written(tmp_path / "refiner.safetensors", tiny.refiner())
     model, clip, _ = tiny.loader().checkpoint(path)
-    extras = model._extras(torch.zeros(1, 4, 128, 128))
+    latent, extras = torch.zeros(1, 4, 128, 128), model.architecture.extras
     entry = clip.encode("a fox").entries[0]
-    assert extras(entry, True)["time_ids"].tolist() == [[1024.0, 1024.0, 0.0, 0.0, 6.0]]
-    assert extras(entry, False)["time_ids"].tolist() == [[1024.0, 1024.0, 0.0, 0.0, 2.5]]
+    assert extras(entry, True, latent)["time_ids"].tolist() == [[1024.0, 1024.0, 0.0, 0.0, 6.0]]
+    assert extras(entry, False, latent)["time_ids"].tolist() == [[1024.0, 1024.0, 0.0, 0.0, 2.5]]
     end = sample(model, clip.encode("a fox"), clip.encode(""), Latents(torch.zeros(1, 4, 8, 8)))
     assert end.samples.isfinite().all()

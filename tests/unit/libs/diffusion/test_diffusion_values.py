@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.torch import load as load_tensors
 
 from libs.core.errors import Refused
-from libs.diffusion.conditioning import Area, Conditioning, Entry
+from libs.sampling.conditioning import Area, Conditioning, Entry
 from libs.diffusion.pictures import blank_picture, decode_picture
-from libs.diffusion.sampling.areas import clipped, weights, with_twins
+from libs.sampling.areas import clipped, weights, with_twins
 from libs.diffusion.values import Latents, Mask, Picture
 from tests.unit.libs.diffusion import tiny
 
