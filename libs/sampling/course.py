@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from libs.core.errors import Refused
-from libs.diffusion.sampling.parameterisation import Parameterisation
-from libs.diffusion.sampling.samplers import SAMPLERS, Sampler
-from libs.diffusion.sampling.schedules import SCHEDULES, Schedule
+from libs.sampling.levels import Levels, sigma_max
+from libs.sampling.samplers import SAMPLERS, Sampler
+from libs.sampling.schedules import SCHEDULES, Schedule
 
 FULL_DENOISE = 0.9999
 SIGMA_MAX_TOLERANCE = 1e-5
@@ -35,52 +33,61 @@ class Course:
 
     def sampler_type(self) -> Sampler:
         """Return the sampler by its name."""
-        if self.sampler not in SAMPLERS:
-            raise Refused("there is no such sampler", field="sampler_name", received=self.sampler)
-        return SAMPLERS[self.sampler]
+        return sampler_named(self.sampler)
 
-    def sigmas(self, levels: Parameterisation) -> Tensor:
+    def sigmas(self, levels: Levels) -> list[float]:
         """Return the noise levels from start to end; fewer than two if nothing is to be done."""
-        cut = self._denoised_levels(levels)
+        cut = denoised_levels(lambda steps: self._levels(levels, steps), self.steps, self.denoise)
         if self.last_step < len(cut) - 1:
-            cut = cut[: self.last_step + 1].clone()
+            cut = cut[: self.last_step + 1]
             if not self.keep_noise:
-                cut[-1] = 0
-        return cut[self.first_step :] if self.first_step < len(cut) - 1 else cut[:0]
+                cut[-1] = 0.0
+        return cut[self.first_step :] if self.first_step < len(cut) - 1 else []
 
-    def _denoised_levels(self, levels: Parameterisation) -> Tensor:
-        if self.denoise > FULL_DENOISE:
-            # Some schedules hold more levels than steps + 1; a full course walks them all.
-            return self._levels(levels, self.steps)
-        if self.denoise <= 0:
-            return torch.zeros(0)
-        steps = int(self.steps / self.denoise)
-        if steps > LEVELS_MAX:
-            raise Refused(
-                "so little denoise over so many steps cannot be laid out",
-                field="denoise",
-                received=self.denoise,
-                levels=steps,
-                maximum=LEVELS_MAX,
-            )
-        return self._levels(levels, steps)[-(self.steps + 1) :]
-
-    def _levels(self, levels: Parameterisation, steps: int) -> Tensor:
-        schedule = self._schedule()
+    def _levels(self, levels: Levels, steps: int) -> list[float]:
+        schedule = schedule_named(self.scheduler)
         if not self.sampler_type().skips_penultimate:
             return schedule(levels, steps)
         sigmas = schedule(levels, steps + 1)
-        return torch.cat([sigmas[:-2], sigmas[-1:]])
-
-    def _schedule(self) -> Schedule:
-        if self.scheduler not in SCHEDULES:
-            raise Refused("there is no such scheduler", field="scheduler", received=self.scheduler)
-        return SCHEDULES[self.scheduler]
+        return [*sigmas[:-2], *sigmas[-1:]]
 
 
-def starts_from_pure_noise(levels: Parameterisation, sigma: Tensor) -> bool:
+def denoised_levels(
+    levels: Callable[[int], list[float]], steps: int, denoise: float
+) -> list[float]:
+    """Return the levels of a course, of a longer one's end if it denoises only in part."""
+    if denoise > FULL_DENOISE:
+        # Some schedules hold more levels than steps + 1; a full course walks them all.
+        return levels(steps)
+    if denoise <= 0:
+        return []
+    longer = int(steps / denoise)
+    if longer > LEVELS_MAX:
+        raise Refused(
+            "so little denoise over so many steps cannot be laid out",
+            field="denoise",
+            received=denoise,
+            levels=longer,
+            maximum=LEVELS_MAX,
+        )
+    return levels(longer)[-(steps + 1) :]
+
+
+def schedule_named(name: str) -> Schedule:
+    """Return a schedule by its name."""
+    if name not in SCHEDULES:
+        raise Refused("there is no such scheduler", field="scheduler", received=name)
+    return SCHEDULES[name]
+
+
+def sampler_named(name: str) -> Sampler:
+    """Return a sampler by its name."""
+    if name not in SAMPLERS:
+        raise Refused("there is no such sampler", field="sampler_name", received=name)
+    return SAMPLERS[name]
+
+
+def starts_from_pure_noise(levels: Levels, sigma: float) -> bool:
     """Say whether a course that begins at `sigma` is a whole one."""
-    highest = float(levels.sigma_max)
-    return float(sigma) > highest or math.isclose(
-        highest, float(sigma), rel_tol=SIGMA_MAX_TOLERANCE
-    )
+    highest = sigma_max(levels)
+    return sigma > highest or math.isclose(highest, sigma, rel_tol=SIGMA_MAX_TOLERANCE)

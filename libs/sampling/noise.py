@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeAlias
 
-SEED_BITS = 2**64 - 1
+from libs.sampling.levels import Array
+
+SEED_BITS: Final = 2**64 - 1
 
 # The pictures this engine is held to were made by ComfyUI 0.3.64. Its pull request 11528 later
 # moved the noise drawn on a CPU during sampling to seed + 1.
-COMPATIBILITY_REFERENCE = 0
-COMPATIBILITY_CPU_NOISE = 11528
+COMPATIBILITY_REFERENCE: Final = 0
+COMPATIBILITY_CPU_NOISE: Final = 11528
+
+Draw: TypeAlias = Callable[[], Array]
+# Told two levels, the higher first or last.
+Between: TypeAlias = Callable[[float, float], Array]
 
 
-def starting_noise(like: Tensor, seed: int) -> Tensor:
-    """Return the noise a course starts from: drawn on the CPU, for the whole batch at once."""
-    generator = torch.Generator().manual_seed(seed & SEED_BITS)
-    return torch.randn(like.shape, generator=generator, dtype=torch.float32)
+class NoiseSource(Protocol):
+    """Draws noise from seeds, in arrays of the engine's kind and at the latent's place."""
+
+    def starting(self, like: Array, seed: int, batch_index: Sequence[int] | None = None) -> Array:
+        """Return what a course starts from: drawn on the CPU, for the whole batch at once.
+
+        With `batch_index` each picture gets the noise of its place in the batch that it is from.
+        """
+
+    def steps(self, seed: int, like: Array) -> Draw:
+        """Return a stream of the noise that some samplers add after each step."""
+
+    def brownian(self, seed: int, like: Array, low: float, high: float, *, on_cpu: bool) -> Between:
+        """Return unit noise between two levels: increments of one Brownian path."""
 
 
-class StepNoise:
-    """The noise that some samplers add after each step, drawn where the latent lies."""
-
-    def __init__(self, seed: int, device: torch.device, compatibility: int) -> None:
-        shifted = device.type == "cpu" and compatibility >= COMPATIBILITY_CPU_NOISE
-        self._generator = torch.Generator(device)
-        self._generator.manual_seed((seed + int(shifted)) & SEED_BITS)
-
-    def draw(self, like: Tensor) -> Tensor:
-        """Return the next noise of that shape."""
-        return torch.randn(
-            like.shape, generator=self._generator, dtype=like.dtype, device=like.device
-        )
+def every_place(draw: Draw, batch_index: Sequence[int]) -> list[Array]:
+    """Return the noise of each place of a batch: drawn in order, also those not asked for."""
+    drawn = [draw() for _ in range(max(batch_index) + 1)]
+    return [drawn[place] for place in batch_index]

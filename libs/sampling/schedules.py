@@ -1,86 +1,98 @@
 """How the noise falls from step to step: from the highest level to zero.
 
-Each schedule is a function of the parameterisation and the number of steps, and most give one
-level more than there are steps, the last one zero. `ddim_uniform` may give more, `beta` fewer.
+Each schedule is a function of the levels and the number of steps, and most give one level more
+than there are steps, the last one zero. `ddim_uniform` may give more, `beta` fewer. Levels are
+float32 arithmetic, returned as floats.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
 
 import numpy as np
-import torch
-from scipy.stats import beta as beta_distribution
-from torch import Tensor
 
-from libs.diffusion.sampling.parameterisation import Parameterisation
+from libs.sampling.levels import Levels, Table, sigma_max, sigma_min
 
-Schedule = Callable[[Parameterisation, int], Tensor]
+Schedule: TypeAlias = Callable[[Levels, int], list[float]]
 
-KARRAS_RHO = 7.0
-BETA_SHAPE = 0.6
-LINEAR_PART = 0.025
-ZERO = 1e-5
+KARRAS_RHO: Final = 7.0
+BETA_SHAPE: Final = 0.6
+LINEAR_PART: Final = 0.025
+ZERO: Final = 1e-5
 
 
-def normal(levels: Parameterisation, steps: int) -> Tensor:
+def normal(levels: Levels, steps: int) -> list[float]:
     """Return evenly spaced trained steps, both ends included."""
     first, last = _ends(levels)
-    if math.isclose(float(levels.sigma(torch.tensor(last))), 0, abs_tol=ZERO):
-        return _at(levels, torch.linspace(first, last, steps + 1))
-    return _then_zero(_at(levels, torch.linspace(first, last, steps)))
+    if math.isclose(levels.sigma(last), 0, abs_tol=ZERO):
+        return _at(levels, even(first, last, steps + 1))
+    return [*_at(levels, even(first, last, steps)), 0.0]
 
 
-def sgm_uniform(levels: Parameterisation, steps: int) -> Tensor:
+def sgm_uniform(levels: Levels, steps: int) -> list[float]:
     """Return evenly spaced trained steps, the last end left out."""
     first, last = _ends(levels)
-    return _then_zero(_at(levels, torch.linspace(first, last, steps + 1)[:-1]))
+    return [*_at(levels, even(first, last, steps + 1)[:-1]), 0.0]
 
 
-def simple(levels: Parameterisation, steps: int) -> Tensor:
+def simple(levels: Levels, steps: int) -> list[float]:
     """Return every n-th trained level."""
     stride = len(levels.sigmas) / steps
-    picked = [levels.sigmas[-(1 + int(step * stride))] for step in range(steps)]
-    return _then_zero(torch.stack(picked))
+    return [*(float(levels.sigmas[-(1 + int(step * stride))]) for step in range(steps)), 0.0]
 
 
-def ddim_uniform(levels: Parameterisation, steps: int) -> Tensor:
+def ddim_uniform(levels: Levels, steps: int) -> list[float]:
     """Return every n-th trained level counted from the clean end, as DDIM does."""
     table = levels.sigmas
     ends_clean = math.isclose(float(table[1]), 0, abs_tol=ZERO)
     stride = max(len(table) // (steps + 1 if ends_clean else steps), 1)
-    rising = table[1::stride]
-    return rising.flip(0) if ends_clean else _then_zero(rising.flip(0))
+    falling = _floats(table[1::stride][::-1])
+    return falling if ends_clean else [*falling, 0.0]
 
 
-def beta(levels: Parameterisation, steps: int) -> Tensor:
+def beta(levels: Levels, steps: int) -> list[float]:
     """Return trained levels spaced by a beta distribution: dense at both ends."""
+    return beta_shaped(levels, steps, BETA_SHAPE, BETA_SHAPE)
+
+
+def beta_shaped(levels: Levels, steps: int, alpha: float, shape: float) -> list[float]:
+    """Return trained levels spaced by the beta distribution of these two shapes."""
+    from scipy.stats import beta as distribution
+
     shares = 1 - np.linspace(0, 1, steps, endpoint=False)
-    steps_at = np.rint(
-        beta_distribution.ppf(shares, BETA_SHAPE, BETA_SHAPE) * (len(levels.sigmas) - 1)
-    )
+    steps_at = np.rint(distribution.ppf(shares, alpha, shape) * (len(levels.sigmas) - 1))
     distinct = [step for at, step in enumerate(steps_at) if at == 0 or step != steps_at[at - 1]]
-    return _then_zero(levels.sigmas[torch.tensor(distinct).long()])
+    return [*(float(levels.sigmas[int(step)]) for step in distinct), 0.0]
 
 
-def karras(levels: Parameterisation, steps: int) -> Tensor:
+def karras(levels: Levels, steps: int) -> list[float]:
     """Return levels evenly spaced in their seventh root (Karras et al. 2022, equation 5)."""
-    low = float(levels.sigma_min) ** (1 / KARRAS_RHO)
-    high = float(levels.sigma_max) ** (1 / KARRAS_RHO)
-    return _then_zero((high + torch.linspace(0, 1, steps) * (low - high)) ** KARRAS_RHO)
+    return karras_between(steps, sigma_min(levels), sigma_max(levels))
 
 
-def exponential(levels: Parameterisation, steps: int) -> Tensor:
+def karras_between(steps: int, low: float, high: float, rho: float = KARRAS_RHO) -> list[float]:
+    """Return levels between two, evenly spaced in their rho-th root."""
+    first, last = high ** (1 / rho), low ** (1 / rho)
+    ramp = np.float32(first) + even(0, 1, steps) * np.float32(last - first)
+    return [*_floats(ramp ** np.float32(rho)), 0.0]
+
+
+def exponential(levels: Levels, steps: int) -> list[float]:
     """Return levels evenly spaced in their logarithm."""
-    high, low = math.log(float(levels.sigma_max)), math.log(float(levels.sigma_min))
-    return _then_zero(torch.linspace(high, low, steps).exp())
+    return exponential_between(steps, sigma_min(levels), sigma_max(levels))
 
 
-def linear_quadratic(levels: Parameterisation, steps: int) -> Tensor:
+def exponential_between(steps: int, low: float, high: float) -> list[float]:
+    """Return levels between two, evenly spaced in their logarithm."""
+    return [*_floats(np.exp(even(math.log(high), math.log(low), steps))), 0.0]
+
+
+def linear_quadratic(levels: Levels, steps: int) -> list[float]:
     """Return levels that fall slowly on a line, then fast on a parabola (Genmo's Mochi)."""
     if steps == 1:
-        return _then_zero(levels.sigmas[-1:])
+        return [sigma_max(levels), 0.0]
     straight, bent = steps // 2, steps - steps // 2
     excess = straight - LINEAR_PART * steps
     curve = excess / (straight * bent**2)
@@ -89,14 +101,15 @@ def linear_quadratic(levels: Parameterisation, steps: int) -> Tensor:
     gone += [
         curve * step**2 + slope * step + curve * straight**2 for step in range(straight, steps)
     ]
-    return torch.tensor([1.0 - part for part in [*gone, 1.0]]) * levels.sigma_max
+    parts = np.array([1.0 - part for part in [*gone, 1.0]], np.float32)
+    return _floats(parts * levels.sigmas[-1])
 
 
-def kl_optimal(levels: Parameterisation, steps: int) -> Tensor:
+def kl_optimal(levels: Levels, steps: int) -> list[float]:
     """Return levels evenly spaced in their arc tangent (Sabour et al. 2024)."""
-    shares = torch.arange(steps, dtype=torch.float32) / max(steps - 1, 1)
-    low, high = math.atan(float(levels.sigma_min)), math.atan(float(levels.sigma_max))
-    return _then_zero((shares * low + (1 - shares) * high).tan())
+    shares = np.arange(steps, dtype=np.float32) / np.float32(max(steps - 1, 1))
+    low, high = (np.float32(math.atan(end)) for end in (sigma_min(levels), sigma_max(levels)))
+    return [*_floats(np.tan(shares * low + (np.float32(1) - shares) * high)), 0.0]
 
 
 SCHEDULES: Mapping[str, Schedule] = {
@@ -112,13 +125,25 @@ SCHEDULES: Mapping[str, Schedule] = {
 }
 
 
-def _ends(levels: Parameterisation) -> tuple[float, float]:
-    return float(levels.timestep(levels.sigma_max)), float(levels.timestep(levels.sigma_min))
+def even(first: float, last: float, count: int) -> Table:
+    """Return that many float32 numbers from first to last, each from its nearer end."""
+    if count == 1:
+        return np.array([first], np.float32)
+    start, end = np.float32(first), np.float32(last)
+    step = (end - start) / np.float32(count - 1)
+    at = np.arange(count, dtype=np.float32)
+    rising: Table = start + step * at
+    falling: Table = end - step * (np.float32(count - 1) - at)
+    return np.where(at < count // 2, rising, falling)
 
 
-def _at(levels: Parameterisation, timesteps: Tensor) -> Tensor:
-    return torch.stack([levels.sigma(timestep) for timestep in timesteps])
+def _ends(levels: Levels) -> tuple[float, float]:
+    return levels.timestep(sigma_max(levels)), levels.timestep(sigma_min(levels))
 
 
-def _then_zero(sigmas: Tensor) -> Tensor:
-    return torch.cat([sigmas, sigmas.new_zeros(1)])
+def _at(levels: Levels, timesteps: Iterable[float]) -> list[float]:
+    return [levels.sigma(float(timestep)) for timestep in timesteps]
+
+
+def _floats(levels: Table) -> list[float]:
+    return [float(level) for level in levels]

@@ -1,0 +1,133 @@
+"""What a sampler walks with, and the splits and scales that many samplers share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final, Protocol, TypeAlias
+
+from libs.sampling.levels import Array, Levels
+from libs.sampling.noise import Between, Draw, NoiseSource
+
+# A flow's highest level holds no signal at all: its logarithm is taken a little below.
+SHORT_OF_NOISE: Final = 1e-4
+
+
+class Denoise(Protocol):
+    """Returns the picture seen in `x` at a level."""
+
+    def __call__(self, x: Array, sigma: float) -> Array:
+        """Return what is seen, guidance included."""
+
+    def both(self, x: Array, sigma: float) -> tuple[Array, Array]:
+        """Return what is seen, and what is seen without the text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trail:
+    """The levels to walk down, and whom to ask on the way."""
+
+    denoise: Denoise
+    sigmas: Sequence[float]
+    levels: Levels
+    noise: NoiseSource
+    seed: int
+
+    def steps(self) -> Iterator[tuple[float, float]]:
+        """Return each step: from which level to which."""
+        return pairwise(self.sigmas)
+
+    def draws(self, x: Array) -> Draw:
+        """Return the stream of noise that is added after steps."""
+        return self.noise.steps(self.seed, x)
+
+    def brownian(self, x: Array, *, on_cpu: bool) -> Between:
+        """Return noise that fits together however a stretch of levels is divided."""
+        low = min(sigma for sigma in self.sigmas if sigma > 0)
+        return self.noise.brownian(self.seed, x, low, max(self.sigmas), on_cpu=on_cpu)
+
+    def short_of_noise(self) -> Trail:
+        """Return it with a first level that has a signal."""
+        first = self.sigmas[0]
+        if not self.levels.is_flow or first < 1 or len(self.sigmas) < 2:  # noqa: PLR2004
+            return self
+        return replace(self, sigmas=[self.levels.sigma_at(SHORT_OF_NOISE), *self.sigmas[1:]])
+
+    def signal(self, sigma: float) -> float:
+        """Return how much of the picture is left at a level (alpha)."""
+        return 1.0 - sigma if self.levels.is_flow else 1.0
+
+    def log_snr(self, sigma: float) -> float:
+        """Return half the logarithm of the signal over the noise (lambda)."""
+        if sigma == 0:
+            return math.inf
+        signal = self.signal(sigma)
+        return math.log(signal / sigma) if signal > 0 else -math.inf
+
+    def level(self, log_snr: float) -> float:
+        """Return the level of `log_snr`."""
+        if self.levels.is_flow:
+            return 1.0 / (math.exp(log_snr) + 1.0)
+        return math.exp(-log_snr)
+
+
+Walk: TypeAlias = Callable[[Trail, Array], Array]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A way to step, and what it wants from the course around it.
+
+    `skips_penultimate` takes one level more and leaves the last but one out; `redraws_mask_noise`
+    puts the kept part of a masked latent under noise of its own.
+    """
+
+    walk: Walk
+    skips_penultimate: bool = False
+    redraws_mask_noise: bool = False
+
+
+@dataclass(frozen=True)
+class Split:
+    """An ancestral step: down too far, then up again by noise.
+
+    `keep` scales what is there before the noise is added, as a flow wants it.
+    """
+
+    down: float
+    up: float
+    keep: float = 1.0
+
+
+def split(trail: Trail, here: float, there: float, eta: float = 1.0) -> Split:
+    """Return how far down to step, and how much noise brings it up to `there` again."""
+    if trail.levels.is_flow:
+        return _flow_split(here, there, eta)
+    return added_split(here, there, eta)
+
+
+def added_split(here: float, there: float, eta: float = 1.0) -> Split:
+    """Return the split for noise that is added."""
+    if not eta:
+        return Split(there, 0.0)
+    up = min(there, eta * math.sqrt(max(there**2 * (here**2 - there**2) / here**2, 0.0)))
+    return Split(math.sqrt(max(there**2 - up**2, 0.0)), up)
+
+
+def _flow_split(here: float, there: float, eta: float) -> Split:
+    down = there * (1.0 + (there / here - 1.0) * eta)
+    keep = (1.0 - there) / (1.0 - down)
+    up = math.sqrt(max(there**2 - (down * keep) ** 2, 0.0))
+    return Split(down, up, keep)
+
+
+def between(here: float, there: float) -> float:
+    """Return the level half-way along the logarithm."""
+    return math.exp((math.log(here) + math.log(there)) / 2)
+
+
+def toward(x: Array, seen: Array, here: float, there: float) -> Array:
+    """Follow the straight line from `x` to the picture seen, down to `there`."""
+    return x + (x - seen) * ((there - here) / here)
