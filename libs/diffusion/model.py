@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from libs.diffusion.architectures.base import Architecture, NetworkPatch, moved
-from libs.diffusion.noise import TorchNoise
+from libs.diffusion.noise import TorchNoise, mask_in_cells
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
-from libs.diffusion.scaling import mask_in_cells
 from libs.diffusion.values import Latents
 from libs.sampling.conditioning import Conditioning
 from libs.sampling.control import Call
@@ -119,8 +118,8 @@ class Model:
         mask = None
         if latent.mask is not None:
             mask = mask_in_cells(latent.mask.values.to(self.placement.device), samples)
-        noise = TorchNoise(self.placement.device, self.compatibility, latent.batch_index)
-        return Start(latent=samples, mask=mask, noise=noise)
+        noise = TorchNoise(self.compatibility)
+        return Start(latent=samples, mask=mask, noise=noise, batch_index=latent.batch_index)
 
     def ended(self, end: Tensor, began: Latents) -> Latents:
         """Return the end of a course as a wire latent."""

@@ -44,17 +44,6 @@ def centred(batch: Tensor, size: tuple[int, int]) -> Tensor:
     return batch[..., y : height - y, x : width - x]
 
 
-def mask_in_cells(mask: Tensor, latent: Tensor) -> Tensor:
-    """Return a mask [count, height, width] in the shape of the latent."""
-    rows, columns = latent.shape[-2:]
-    cells = functional.interpolate(mask[:, None], size=(rows, columns), mode="bilinear")
-    if cells.shape[0] < latent.shape[0]:
-        times = -(-latent.shape[0] // cells.shape[0])
-        cells = cells.repeat(times, 1, 1, 1)
-    cells = cells[: latent.shape[0]]
-    return (cells if latent.ndim == cells.ndim else cells[:, :, None]).expand_as(latent)
-
-
 def lanczos(batch: Tensor, size: tuple[int, int]) -> Tensor:
     """Scale pictures as bytes with Pillow's Lanczos filter."""
     out = []

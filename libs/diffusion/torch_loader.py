@@ -22,12 +22,12 @@ from libs.diffusion.loader.text import TowerPlace
 from libs.diffusion.model import Model
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import ModelCache, Resident
-from libs.sampling.noise import COMPATIBILITY_REFERENCE
 from libs.diffusion.text.clip import Clip, Tower
 from libs.diffusion.text.tower import TowerNetwork
 from libs.diffusion.upscale import UpscaleModel, build_compact
 from libs.diffusion.vae import Vae
 from libs.diffusion.values import LATENT_CHANNELS, PIXELS_PER_CELL, Latents, Mask, Picture
+from libs.sampling.noise import COMPATIBILITY_REFERENCE
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -81,9 +81,7 @@ def weights(area: Area, like: Array, strength: float, mask: Painted | None = Non
 
 def _mask_in(mask: Painted, area: Area, like: Array) -> Array:
     xp = array_namespace(like)
-    rectangle = mask.values[
-        :, area.y : area.y + area.height, area.x : area.x + area.width
-    ]
+    rectangle = mask.values[:, area.y : area.y + area.height, area.x : area.x + area.width]
     while rectangle.ndim < like.ndim:
         rectangle = rectangle[:, None]
     count = like.shape[0]
@@ -109,6 +107,4 @@ def _bounds(values: Array) -> Area:
     columns = [at for at in range(values.shape[-1]) if bool(xp.any(values[:, :, at] > 0))]
     if not rows or not columns:
         return Area(values.shape[-2], values.shape[-1], 0, 0)
-    return Area(
-        rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1, rows[0], columns[0]
-    )
+    return Area(rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1, rows[0], columns[0])

@@ -117,10 +117,8 @@ class Chain(_Added):
     ) -> None:
         self.prediction = prediction
         self.zero_terminal_snr = zero_terminal_snr
-        if signal is None:
-            root = np.linspace(BETA_START**0.5, BETA_END**0.5, STEPS_TRAINED, dtype=np.float64)
-            signal = np.cumprod(1 - root**2)
-        sigmas = ((1 - signal) / signal) ** 0.5
+        left = _stable_diffusion_signal() if signal is None else signal
+        sigmas: NDArray[np.float64] = np.sqrt((1 - left) / left)
         if zero_terminal_snr:
             sigmas = _to_pure_noise(sigmas)
         self.sigmas: Table = sigmas.astype(np.float32)
@@ -235,10 +233,16 @@ class Flow:
         return shift * time / (1 + (shift - 1) * time)
 
 
+def _stable_diffusion_signal() -> NDArray[np.float64]:
+    root = np.linspace(BETA_START**0.5, BETA_END**0.5, STEPS_TRAINED, dtype=np.float64)
+    return np.cumprod(1 - root**2)
+
+
 def _to_pure_noise(sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift the levels so that the last holds no signal, keeping the first."""
     root = np.sqrt(1 / (sigmas * sigmas + 1))
     first, last = root[0], root[-1]
     signal = ((root - last) * (first / (first - last))) ** 2
     signal[-1] = TERMINAL_SIGNAL
-    return ((1 - signal) / signal) ** 0.5
+    levels: NDArray[np.float64] = np.sqrt((1 - signal) / signal)
+    return levels

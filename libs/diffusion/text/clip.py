@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from libs.sampling.conditioning import Conditioning, Entry
 from libs.diffusion.residency import Resident
 from libs.diffusion.text.tower import TowerKind, TowerNetwork, encode
+from libs.sampling.conditioning import Conditioning, Entry
 
 
 @dataclass(frozen=True)

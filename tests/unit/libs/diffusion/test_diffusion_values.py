@@ -12,10 +12,10 @@ from PIL import Image
 from safetensors.torch import load as load_tensors
 
 from libs.core.errors import Refused
-from libs.sampling.conditioning import Area, Conditioning, Entry
 from libs.diffusion.pictures import blank_picture, decode_picture
-from libs.sampling.areas import clipped, weights, with_twins
 from libs.diffusion.values import Latents, Mask, Picture
+from libs.sampling.areas import clipped, weights, with_twins
+from libs.sampling.conditioning import Area, Conditioning, Entry
 from tests.unit.libs.diffusion import tiny
 
 
