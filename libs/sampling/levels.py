@@ -235,7 +235,8 @@ class Flow:
 
 def _stable_diffusion_signal() -> NDArray[np.float64]:
     root = np.linspace(BETA_START**0.5, BETA_END**0.5, STEPS_TRAINED, dtype=np.float64)
-    return np.cumprod(1 - root**2)
+    signal: NDArray[np.float64] = np.cumprod(1 - root**2)
+    return signal
 
 
 def _to_pure_noise(sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
