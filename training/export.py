@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 from safetensors.torch import save_file
 
-from libs.diffusion.text.tokenizer import END, START
+from libs.text.tokenizer import END, START
 from training.denoiser import Pair
 from training.latents import load_codec, statistics
 from training.ldm import single_file

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
-from libs.diffusion.text.tokenizer import END, START
+from libs.text.tokenizer import END, START
 from training.export import LATENT_SCALE
 from training.ldm import TEXT
 from training.networks import build_text_encoder, build_unet, build_vae

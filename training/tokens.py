@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
-from libs.diffusion.text.tokenizer import END, START, tokenizer
+from libs.text.tokenizer import END, START, tokenizer
 from training.networks import TEXT_POSITIONS
 
 TOKENS: Final = 49_408

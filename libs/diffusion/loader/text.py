@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from libs.diffusion.loader.build import build
-from libs.diffusion.text.tokenizer import END, START
 from libs.diffusion.text.tower import TowerNetwork
+from libs.text.tokenizer import END, START
 
 CHANNELS_PER_HEAD = 64
 PREFIXES = ("cond_stage_model.", "conditioner.embedders.")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from libs.diffusion.text.chunks import Chunk, Token, chunks, empty_chunk
-from libs.diffusion.text.tokenizer import END, tokenizer
+from libs.text.chunks import Chunk, Token, chunks, empty_chunk
+from libs.text.tokenizer import END, tokenizer
 
 
 class TowerNetwork(nn.Module):

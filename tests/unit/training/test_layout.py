@@ -3,7 +3,7 @@
 import torch
 from safetensors.torch import load_file
 
-from libs.diffusion.text.tokenizer import END, START, tokenizer
+from libs.text.tokenizer import END, START, tokenizer
 from training.export import FOLDER, NAME
 from training.ldm import single_file
 from training.networks import (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from libs.diffusion.text.tokenizer import END, START
+from libs.text.tokenizer import END, START
 from training.export import LATENT_SCALE, full_embedding, scaled_codec
 from training.loop import Average, Training, learning_rate
 from training.networks import build_vae

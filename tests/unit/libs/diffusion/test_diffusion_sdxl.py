@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from libs.core.errors import Refused
-from libs.diffusion.text.tokenizer import END, START, tokenizer
 from libs.diffusion.values import Latents
 from libs.sampling.conditioning import Conditioning, Entry
+from libs.text.tokenizer import END, START, tokenizer
 from tests.unit.libs.diffusion import tiny
 
 

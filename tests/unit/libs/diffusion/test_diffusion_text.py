@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from libs.core.errors import Refused
-from libs.diffusion.text.chunks import CHUNK, Token, chunks, empty_chunk
-from libs.diffusion.text.segments import DEPTH_MAX, segments
-from libs.diffusion.text.tokenizer import END, START, tokenizer
+from libs.text.chunks import CHUNK, Token, chunks, empty_chunk
+from libs.text.segments import DEPTH_MAX, segments
+from libs.text.tokenizer import END, START, tokenizer
 from tests.unit.libs.diffusion import tiny
 
 

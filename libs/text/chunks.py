@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from libs.diffusion.text.segments import segments
-from libs.diffusion.text.tokenizer import END, START
+from libs.text.segments import segments
+from libs.text.tokenizer import END, START
 
 CHUNK = 77
 # Segments of that many tokens may be cut at a chunk's end; shorter ones move on whole.

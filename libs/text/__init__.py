@@ -1,0 +1,1 @@
+"""Words before they are encoded: weights in brackets, chunks, CLIP's tokens. No torch in here."""
