@@ -11,12 +11,13 @@ from typing import TypeVar
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
+from transformers import CLIPVisionModelWithProjection
 
 from libs.core.errors import Refused
 from libs.diffusion import pictures, previews
 from libs.diffusion.architectures import detect
 from libs.diffusion.architectures.base import PREFIX, Architecture, LatentFormat, NetworkWeights
-from libs.diffusion.loader import text, vae
+from libs.diffusion.loader import text, vae, vision
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.text import TowerPlace
 from libs.diffusion.model import Model
@@ -27,6 +28,7 @@ from libs.diffusion.text.tower import TowerNetwork
 from libs.diffusion.upscale import UpscaleModel, build_compact
 from libs.diffusion.vae import Vae
 from libs.diffusion.values import LATENT_CHANNELS, PIXELS_PER_CELL, Latents, Mask, Picture
+from libs.diffusion.vision import ClipVision
 from libs.sampling.noise import COMPATIBILITY_REFERENCE
 
 M = TypeVar("M", bound=nn.Module)
@@ -79,6 +81,10 @@ class TorchLoader:
         prefix = vae.PREFIX if file.under(vae.PREFIX) else ""
         return Vae(self._vae_of(file, prefix), self.placement)
 
+    def clip_vision(self, path: Path) -> ClipVision:
+        """Return the vision network in a file of its own, or in a checkpoint."""
+        return self._vision_of(WeightsFile.open(path))
+
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""
         file = WeightsFile.open(path)
@@ -115,6 +121,19 @@ class TorchLoader:
             place.prefix,
             lambda: text.build_tower(place, file.read_under(place.prefix, self.placement.text)),
         )
+
+    def _vision_of(self, file: WeightsFile) -> ClipVision:
+        place = vision.vision_in(file.shapes)
+        if place is None:
+            raise Refused("the file holds no CLIP vision network", file=file.path.name)
+
+        def load() -> CLIPVisionModelWithProjection:
+            names = [name for name in file.shapes if place.holds(name)]
+            tensors = file.read(names, self.placement.text)
+            named = {name.removeprefix(place.prefix): held for name, held in tensors.items()}
+            return vision.build_vision(place, named)
+
+        return ClipVision(self._resident(file, "clip_vision", load))
 
     def _vae_of(self, file: WeightsFile, prefix: str) -> Resident[AutoencoderKL]:
         def load() -> AutoencoderKL:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from libs.core.errors import StudioError
 from libs.core.jsonvalue import JsonObject
-from libs.nodes.sockets import Clip, Image, Latent, Mask, Model, UpscaleModel, Vae
+from libs.nodes.sockets import Clip, ClipVision, Image, Latent, Mask, Model, UpscaleModel, Vae
 
 Folder: TypeAlias = Literal["output", "temp"]
 
@@ -55,6 +55,9 @@ class Loader(Protocol):
 
     def vae(self, path: Path) -> Vae:
         """Return the VAE in a file of its own."""
+
+    def clip_vision(self, path: Path) -> ClipVision:
+        """Return the vision network in a file of its own, or in a checkpoint."""
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""

@@ -18,6 +18,7 @@ FAMILIES = (
     "libs.nodes.sampling",
     "libs.nodes.images",
     "libs.nodes.upscaling",
+    "libs.nodes.vision",
 )
 
 

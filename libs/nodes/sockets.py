@@ -178,6 +178,17 @@ class Vae(Protocol):
         """Turn pictures into latents with the masked part left grey and marked to repaint."""
 
 
+class ClipVisionOutput(Protocol):
+    """What a vision network saw in pictures."""
+
+
+class ClipVision(Protocol):
+    """A network that sees what a picture is of."""
+
+    def encode(self, image: Image, crop: Literal["center", "none"]) -> ClipVisionOutput:
+        """Look at pictures, cut to squares or squeezed into them."""
+
+
 class UpscaleModel(Protocol):
     """A network that makes pictures larger."""
 
@@ -194,4 +205,6 @@ SOCKET_NAMES: Mapping[object, str] = {
     Image: "IMAGE",
     Mask: "MASK",
     UpscaleModel: "UPSCALE_MODEL",
+    ClipVision: "CLIP_VISION",
+    ClipVisionOutput: "CLIP_VISION_OUTPUT",
 }

@@ -1,0 +1,74 @@
+"""CLIP_VISION: a network that sees what is in a picture, and what it saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPVisionModelWithProjection
+
+from libs.diffusion.residency import Resident
+from libs.diffusion.values import Picture
+
+MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
+DEVIATION: Final = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class VisionOutput:
+    """CLIP_VISION_OUTPUT: what was seen in each picture, float32 on the CPU.
+
+    `embeds` [count, width of the text] is the summary; `last` and `penultimate` are the states
+    [count, patches + 1, width] behind the last layer, and behind the one before it.
+    """
+
+    embeds: Tensor
+    last: Tensor
+    penultimate: Tensor
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory."""
+        return self.embeds.nbytes + self.last.nbytes + self.penultimate.nbytes
+
+
+@dataclass(frozen=True)
+class ClipVision:
+    """CLIP_VISION: the network; it computes in float32 as text encoders do."""
+
+    network: Resident[CLIPVisionModelWithProjection]
+
+    @torch.inference_mode()
+    def encode(self, image: Picture, crop: str = "center") -> VisionOutput:
+        """Look at pictures; `crop` "center" cuts them square, anything else squeezes them."""
+        network = self.network.get()
+        weight = next(network.parameters())
+        pixels = prepared(image.pixels, network.config.image_size, cut=crop == "center")
+        seen = network(pixels.to(weight.device, weight.dtype), output_hidden_states=True)
+        return VisionOutput(
+            embeds=seen.image_embeds.float().cpu(),
+            last=seen.last_hidden_state.float().cpu(),
+            penultimate=seen.hidden_states[-2].float().cpu(),
+        )
+
+
+def prepared(pixels: Tensor, side: int, *, cut: bool) -> Tensor:
+    """Return pictures [count, height, width, 3] as the network was trained on them.
+
+    They pass through whole bytes, as if they had come out of a file.
+    """
+    batch = pixels[..., :3].movedim(-1, 1)
+    if batch.shape[-2:] != (side, side):
+        size = (side, side)
+        if cut:
+            factor = side / min(batch.shape[-2:])
+            size = (round(factor * batch.shape[-2]), round(factor * batch.shape[-1]))
+        batch = functional.interpolate(batch, size=size, mode="bicubic", antialias=True)
+        top, left = (batch.shape[-2] - side) // 2, (batch.shape[-1] - side) // 2
+        batch = batch[..., top : top + side, left : left + side]
+    batch = (255.0 * batch).clamp(0, 255).round() / 255.0
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
+    return (batch - mean) / deviation
