@@ -15,6 +15,7 @@ from libs.diffusion.noise import TorchNoise, mask_in_cells
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
 from libs.diffusion.values import Latents
+from libs.sampling import frames
 from libs.sampling.conditioning import Conditioning
 from libs.sampling.control import Call
 from libs.sampling.course import Course
@@ -52,6 +53,10 @@ class Model:
     def with_mix(self, mix: Mix) -> Model:
         """Return it guided in another way."""
         return replace(self, mix=mix)
+
+    def guided_by_frame(self, course: frames.Course, lowest: float) -> Model:
+        """Return it guided more from frame to frame, or most in the middle."""
+        return self.with_mix(frames.by_frame(course, lowest))
 
     def patched(self, patch: NetworkPatch) -> Model:
         """Return it with a change to how its network computes."""

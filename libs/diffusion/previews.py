@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from PIL import Image as Pillow
 from torch import Tensor
 from torch.nn import functional
@@ -21,8 +21,13 @@ CELLS = 8
 
 
 def draw(projection: Tensor, seen: Tensor) -> bytes:
-    """Return the first latent of a batch as a JPEG, through `projection` to RGB."""
+    """Return the first latent of a batch as a JPEG, through `projection` to RGB.
+
+    Of a video it is the frame in the middle.
+    """
     cells = seen[0].float().cpu()
+    if cells.ndim == 4:
+        cells = cells[:, cells.shape[1] // 2]
     rgb = torch.einsum("chw,cr->rhw", _with_one(cells[None])[0], projection)
     factor = min(PIXELS_PER_CELL, SIDE_PIXELS_MAX / max(cells.shape[-2:]))
     larger = functional.interpolate(rgb[None], scale_factor=factor, mode="bilinear")[0]
@@ -33,8 +38,8 @@ def draw(projection: Tensor, seen: Tensor) -> bytes:
 
 
 @torch.inference_mode()
-def fit_projection(network: AutoencoderKL, form: LatentFormat) -> Tensor:
-    """Fit [channels + 1, 3], the linear map that comes nearest to what the VAE decodes.
+def fit_projection(decoded: Callable[[Tensor], Tensor], form: LatentFormat) -> Tensor:
+    """Fit [channels + 1, 3], the linear map that comes nearest to what a VAE's `decoded` gives.
 
     Random smooth latents are decoded once and averaged over each cell; least squares does the
     rest. The generator is its own, so that no picture depends on whether previews are drawn.
@@ -42,10 +47,10 @@ def fit_projection(network: AutoencoderKL, form: LatentFormat) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(SAMPLES, form.channels, CELLS // 2, CELLS // 2, generator=generator)
     latents = functional.interpolate(noise, size=(CELLS, CELLS), mode="bilinear")
-    weight = next(network.parameters())
-    placed = form.outward(latents).to(weight.device, weight.dtype)
-    decoded = network.decode(placed, return_dict=False)[0].float().cpu()
-    colours = functional.avg_pool2d((decoded + 1) / 2, form.pixels_per_cell)
+    wire = form.outward(latents)
+    alone = [one[:, :, None] if form.frames else one for one in torch.split(wire, 1)]
+    pictures = torch.cat([decoded(one) for one in alone])
+    colours = functional.avg_pool2d((pictures + 1) / 2, form.pixels_per_cell)
     given = _with_one(latents).movedim(1, -1).flatten(0, 2)
     wanted = colours.movedim(1, -1).flatten(0, 2)
     solution: Tensor = torch.linalg.lstsq(given, wanted).solution

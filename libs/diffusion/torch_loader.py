@@ -16,8 +16,8 @@ from transformers import CLIPVisionModelWithProjection
 from libs.core.errors import Refused
 from libs.diffusion import pictures, previews
 from libs.diffusion.architectures import detect
-from libs.diffusion.architectures.base import PREFIX, Architecture, LatentFormat, NetworkWeights
-from libs.diffusion.loader import text, vae, vision
+from libs.diffusion.architectures.base import Architecture, LatentFormat, NetworkWeights
+from libs.diffusion.loader import spatiotemporal, text, vae, vision
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.text import TowerPlace
 from libs.diffusion.model import Model
@@ -28,6 +28,7 @@ from libs.diffusion.text.tower import TowerNetwork
 from libs.diffusion.upscale import UpscaleModel, build_compact
 from libs.diffusion.vae import Vae
 from libs.diffusion.values import LATENT_CHANNELS, PIXELS_PER_CELL, Latents, Mask, Picture
+from libs.diffusion.video_vae import TemporalVae
 from libs.diffusion.vision import ClipVision
 from libs.sampling.noise import COMPATIBILITY_REFERENCE
 
@@ -49,7 +50,7 @@ class TorchLoader:
         """Return the three parts of a checkpoint file."""
         file = WeightsFile.open(path)
         architecture = detect(NetworkWeights.of(file.shapes))
-        decoder = Vae(self._vae_of(file, vae.PREFIX), self.placement)
+        decoder = self._vae(file, vae.PREFIX)
         model = self._model(file, architecture, Preview(decoder, architecture.latent))
         places = text.towers_in(file.shapes)
         if not places:
@@ -61,7 +62,7 @@ class TorchLoader:
         return model, Clip(towers), decoder
 
     def _model(self, file: WeightsFile, architecture: Architecture, preview: Preview) -> Model:
-        prefix = PREFIX if file.under(PREFIX) else ""
+        prefix = NetworkWeights.of(file.shapes).prefix
 
         def load() -> nn.Module:
             return architecture.build(file.read_under(prefix, self.placement.unet))
@@ -75,11 +76,19 @@ class TorchLoader:
             levels=architecture.levels,
         )
 
+    def image_checkpoint(self, path: Path) -> tuple[Model, ClipVision, Vae]:
+        """Return the three parts of a checkpoint that takes a picture in place of a text."""
+        file = WeightsFile.open(path)
+        architecture = detect(NetworkWeights.of(file.shapes))
+        decoder = self._vae(file, vae.prefix_in(file.shapes))
+        model = self._model(file, architecture, Preview(decoder, architecture.latent))
+        return model, self._vision_of(file), decoder
+
     def vae(self, path: Path) -> Vae:
         """Return the VAE in a file of its own, or in a checkpoint."""
         file = WeightsFile.open(path)
-        prefix = vae.PREFIX if file.under(vae.PREFIX) else ""
-        return Vae(self._vae_of(file, prefix), self.placement)
+        prefix = vae.prefix_in(file.shapes)
+        return self._vae(file, prefix)
 
     def clip_vision(self, path: Path) -> ClipVision:
         """Return the vision network in a file of its own, or in a checkpoint."""
@@ -135,6 +144,16 @@ class TorchLoader:
 
         return ClipVision(self._resident(file, "clip_vision", load))
 
+    def _vae(self, file: WeightsFile, prefix: str) -> Vae:
+        if spatiotemporal.is_vae(file.under(prefix)):
+            network = self._resident(
+                file,
+                "vae",
+                lambda: spatiotemporal.build_vae(file.read_under(prefix, self.placement.vae)),
+            )
+            return TemporalVae(network, self.placement)
+        return Vae(self._vae_of(file, prefix), self.placement)
+
     def _vae_of(self, file: WeightsFile, prefix: str) -> Resident[AutoencoderKL]:
         def load() -> AutoencoderKL:
             tensors = file.read_under(prefix, self.placement.vae)
@@ -161,4 +180,4 @@ class Preview:
     @cached_property
     def projection(self) -> Tensor:
         """The linear map from latents to RGB."""
-        return previews.fit_projection(self.vae.network.get(), self.latent)
+        return previews.fit_projection(self.vae.decoded, self.latent)

@@ -28,15 +28,19 @@ class Vae:
     network: Resident[AutoencoderKL]
     placement: Placement
 
-    @torch.inference_mode()
     def decode(self, latent: Latents) -> Picture:
         """Turn latents into pictures."""
+        return Picture(((self.decoded(latent.samples) + 1.0) / 2.0).clamp(0, 1).movedim(1, -1))
+
+    @torch.inference_mode()
+    def decoded(self, samples: Tensor) -> Tensor:
+        """Return latents as pictures [count, 3, height, width], about -1 to 1, on the CPU."""
         network = self.network.get()
         decoded = [
             network.decode(self._placed(sample), return_dict=False)[0].float().cpu()
-            for sample in torch.split(latent.samples, 1)
+            for sample in torch.split(samples, 1)
         ]
-        return Picture(((torch.cat(decoded) + 1.0) / 2.0).clamp(0, 1).movedim(1, -1))
+        return torch.cat(decoded)
 
     @torch.inference_mode()
     def encode(self, image: Picture) -> Latents:

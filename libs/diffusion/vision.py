@@ -11,7 +11,9 @@ from torch.nn import functional
 from transformers import CLIPVisionModelWithProjection
 
 from libs.diffusion.residency import Resident
+from libs.diffusion.vae import Vae
 from libs.diffusion.values import Picture
+from libs.sampling.conditioning import Conditioning, Entry
 
 MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION: Final = (0.26862954, 0.26130258, 0.27577711)
@@ -53,6 +55,38 @@ class ClipVision:
             last=seen.last_hidden_state.float().cpu(),
             penultimate=seen.hidden_states[-2].float().cpu(),
         )
+
+    def animating(
+        self,
+        image: Picture,
+        vae: Vae,
+        *,
+        width: int,
+        height: int,
+        motion_bucket_id: int,
+        fps: int,
+        augmentation_level: float,
+    ) -> tuple[Conditioning, Conditioning]:
+        """Return what a video model goes on from: the picture, and for guidance no picture.
+
+        Noise on the picture is always the same, so that a graph gives the same video again.
+        """
+        seen = self.encode(image).embeds[None]
+        pixels = image.scaled("bilinear", width, height, "center").pixels
+        if augmentation_level > 0:
+            generator = torch.Generator().manual_seed(0)
+            noise = torch.randn(pixels.shape, generator=generator)
+            pixels = pixels + noise * augmentation_level
+        first = vae.encode(Picture(pixels)).samples
+        motion = {"fps": fps, "bucket": motion_bucket_id, "augmentation": augmentation_level}
+        positive, negative = (
+            Entry(context, extras={"motion": motion, "first_frame": beside})
+            for context, beside in (
+                (seen, first),
+                (torch.zeros_like(seen), torch.zeros_like(first)),
+            )
+        )
+        return Conditioning((positive,)), Conditioning((negative,))
 
 
 def prepared(pixels: Tensor, side: int, *, cut: bool) -> Tensor:

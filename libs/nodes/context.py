@@ -53,6 +53,9 @@ class Loader(Protocol):
     def checkpoint(self, path: Path) -> tuple[Model, Clip, Vae]:
         """Return the three parts of a checkpoint file."""
 
+    def image_checkpoint(self, path: Path) -> tuple[Model, ClipVision, Vae]:
+        """Return the three parts of a checkpoint that takes a picture in place of a text."""
+
     def vae(self, path: Path) -> Vae:
         """Return the VAE in a file of its own."""
 

@@ -19,6 +19,7 @@ FAMILIES = (
     "libs.nodes.images",
     "libs.nodes.upscaling",
     "libs.nodes.vision",
+    "libs.nodes.video",
 )
 
 

@@ -154,6 +154,9 @@ class Model(Protocol):
     ) -> Latent:
         """Denoise towards the positive and away from the negative."""
 
+    def guided_by_frame(self, course: Literal["rising", "triangle"], lowest: float) -> Model:
+        """Return it guided more from frame to frame, or most in the middle."""
+
 
 class Clip(Protocol):
     """A text encoder with its tokenizer."""
@@ -187,6 +190,19 @@ class ClipVision(Protocol):
 
     def encode(self, image: Image, crop: Literal["center", "none"]) -> ClipVisionOutput:
         """Look at pictures, cut to squares or squeezed into them."""
+
+    def animating(
+        self,
+        image: Image,
+        vae: Vae,
+        *,
+        width: int,
+        height: int,
+        motion_bucket_id: int,
+        fps: int,
+        augmentation_level: float,
+    ) -> tuple[Conditioning, Conditioning]:
+        """Return what a video model goes on from, and the same without the picture."""
 
 
 class UpscaleModel(Protocol):

@@ -14,7 +14,10 @@ from typing import Final, Protocol, cast
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import Architecture, NetworkWeights
 
-MODULES: Final = ("libs.diffusion.architectures.stable_diffusion",)
+MODULES: Final = (
+    "libs.diffusion.architectures.stable_video",
+    "libs.diffusion.architectures.stable_diffusion",
+)
 GROUP: Final = "hanzo_studio.architectures"
 NAMES_SHOWN: Final = 3
 

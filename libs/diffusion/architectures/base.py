@@ -16,6 +16,8 @@ from libs.sampling.control import Call, Extras
 from libs.sampling.levels import Levels
 
 PREFIX = "model.diffusion_model."
+# In a checkpoint, and in a folder with a part for each network.
+PREFIXES = (PREFIX, "unet.", "transformer.")
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 
@@ -29,16 +31,19 @@ class NetworkWeights:
 
     shapes: Shapes
     file: Shapes
+    prefix: str = ""
 
     @classmethod
     def of(cls, file: Shapes) -> NetworkWeights:
         """Find the network in a file."""
+        found = (one for one in PREFIXES if any(name.startswith(one) for name in file))
+        prefix = next(found, "")
         inside = {
-            name.removeprefix(PREFIX): shape
+            name.removeprefix(prefix): shape
             for name, shape in file.items()
-            if name.startswith(PREFIX)
+            if name.startswith(prefix)
         }
-        return cls(inside or file, file)
+        return cls(inside, file, prefix)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,18 @@ from libs.diffusion.loader.build import build
 from libs.diffusion.loader.unet import norm_groups
 
 PREFIX = "first_stage_model."
+# In a checkpoint, and in a folder with a part for each network.
+PREFIXES = (PREFIX, "vae.")
 # Every VAE of this layout has it, and none of any other.
 MARK = "encoder.down.0.block.0.conv2.weight"
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+def prefix_in(shapes: Shapes) -> str:
+    """Return what the names of a file's VAE start with; a file that holds it alone has nothing."""
+    found = (one for one in PREFIXES if any(name.startswith(one) for name in shapes))
+    return next(found, "")
 
 
 def vae_config(shapes: Shapes) -> dict[str, Any]:

@@ -63,7 +63,9 @@ def vision_in(shapes: Shapes) -> VisionPlace | None:
     return None
 
 
-def build_vision(place: VisionPlace, tensors: Mapping[str, Tensor]) -> CLIPVisionModelWithProjection:
+def build_vision(
+    place: VisionPlace, tensors: Mapping[str, Tensor]
+) -> CLIPVisionModelWithProjection:
     """Build the network from its tensors, without prefix."""
     named = _renamed(tensors) if place.open_clip else dict(tensors)
     config = vision_config({name: tuple(tensor.shape) for name, tensor in named.items()})

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from libs.core.errors import Refused
 from libs.diffusion.loader.vision import vision_config
@@ -53,7 +53,7 @@ def test_every_layout_gives_the_same_network(tmp_path, network, picture, layout)
 
 
 def test_a_picture_is_cut_and_levelled_as_the_networks_own_processor_does_it(picture):
-    wanted = CLIPImageProcessor(do_resize=False, crop_size={"height": 40, "width": 40})(
+    wanted = CLIPImageProcessorPil(do_resize=False, crop_size={"height": 40, "width": 40})(
         [frame.numpy() for frame in picture.pixels], do_rescale=False, return_tensors="pt"
     )["pixel_values"]
     square = prepared(picture.pixels, 40, cut=True)
@@ -64,7 +64,9 @@ def test_a_picture_is_cut_and_levelled_as_the_networks_own_processor_does_it(pic
 def test_a_squeezed_picture_keeps_its_edges(picture):
     marked = picture.pixels.clone() * 0
     marked[:, :, :6] = 1.0
-    assert prepared(marked, 28, cut=False)[0, 0, 14, 0] > prepared(marked, 28, cut=True)[0, 0, 14, 0]
+    assert (
+        prepared(marked, 28, cut=False)[0, 0, 14, 0] > prepared(marked, 28, cut=True)[0, 0, 14, 0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,9 @@ def test_a_squeezed_picture_keeps_its_edges(picture):
     [(768, 12, "quick_gelu"), (1024, 16, "quick_gelu"), (1280, 16, "gelu"), (1664, 16, "gelu")],
 )
 def test_the_sizes_in_use_get_their_heads_and_activation(width, heads, act):
-    network = CLIPVisionConfig(hidden_size=width, num_hidden_layers=1, patch_size=14)
+    network = CLIPVisionConfig(
+        hidden_size=width, num_attention_heads=heads, num_hidden_layers=1, patch_size=14
+    )
     with torch.device("meta"):
         shapes = {
             name: tuple(tensor.shape)

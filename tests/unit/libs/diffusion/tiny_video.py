@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
+from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from tests.fidelity.ldm_names import vae_tensor
+from tests.fidelity.svd_names import svd_unet_name, svd_vae_name
+
+SVD_VISION = "conditioner.embedders.0.open_clip.model.visual."
+# The blocks over time are normalised in 32 groups, whatever their width.
+SVD_UNET: Mapping[str, Any] = {
+    "block_out_channels": (32, 64),
+    "layers_per_block": 1,
+    "down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+    "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    "cross_attention_dim": 32,
+    "num_attention_heads": (1, 1),
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 24,
+}
+SVD_VAE: Mapping[str, Any] = {
+    "block_out_channels": (32, 32, 32, 64),
+    "layers_per_block": 1,
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+}
 VISION_LAYERS = {
     "layer_norm1": "ln_1",
     "layer_norm2": "ln_2",
@@ -50,3 +74,38 @@ def open_clip_vision(network: CLIPVisionModelWithProjection, prefix: str) -> dic
             parts = [state[f"{old}self_attn.{part}_proj.{leaf}"] for part in "qkv"]
             out[f"{new}attn.in_proj_{leaf}"] = torch.cat(parts)
     return {prefix + name: tensor for name, tensor in out.items()}
+
+
+def svd_parts() -> tuple[UNetSpatioTemporalConditionModel, AutoencoderKLTemporalDecoder]:
+    """Return both networks with as much over time as over the picture, and no quantisation."""
+    torch.manual_seed(6)
+    unet = UNetSpatioTemporalConditionModel(**SVD_UNET).eval()
+    vae = AutoencoderKLTemporalDecoder(**SVD_VAE).eval()
+    with torch.no_grad():
+        vae.quant_conv.weight.copy_(torch.eye(8)[:, :, None, None])
+        vae.quant_conv.bias.zero_()
+    return unet, vae
+
+
+def svd() -> dict[str, Tensor]:
+    """Return a checkpoint as people download it."""
+    unet, vae = svd_parts()
+    tensors = {
+        f"model.diffusion_model.{svd_unet_name(name, SVD_UNET)}": tensor
+        for name, tensor in unet.state_dict().items()
+    }
+    for name, tensor in vae.state_dict().items():
+        if not name.startswith("quant_conv"):
+            tensors[f"first_stage_model.{svd_vae_name(name, 4)}"] = vae_tensor(name, tensor)
+    return tensors | open_clip_vision(vision_network(), SVD_VISION)
+
+
+def svd_folder() -> dict[str, Tensor]:
+    """Return the same under the names of a folder with a part for each network."""
+    unet, vae = svd_parts()
+    parts = {"unet": unet, "vae": vae, "image_encoder": vision_network()}
+    return {
+        f"{part}.{name}": tensor
+        for part, network in parts.items()
+        for name, tensor in network.state_dict().items()
+    }
