@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, MotionAdapter
 from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
 
@@ -17,10 +17,11 @@ from libs.core.errors import Refused
 from libs.diffusion import pictures, previews
 from libs.diffusion.architectures import detect
 from libs.diffusion.architectures.base import Architecture, LatentFormat, NetworkWeights
-from libs.diffusion.loader import spatiotemporal, text, vae, vision
+from libs.diffusion.loader import motion, spatiotemporal, text, vae, vision
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.text import TowerPlace
 from libs.diffusion.model import Model
+from libs.diffusion.motion import MotionModel
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import ModelCache, Resident
 from libs.diffusion.text.clip import Clip, Tower
@@ -93,6 +94,17 @@ class TorchLoader:
     def clip_vision(self, path: Path) -> ClipVision:
         """Return the vision network in a file of its own, or in a checkpoint."""
         return self._vision_of(WeightsFile.open(path))
+
+    def motion_model(self, path: Path) -> MotionModel:
+        """Return the motion module in a file."""
+        file = WeightsFile.open(path)
+        shape = motion.MotionShape.of(file.shapes)
+
+        def load() -> MotionAdapter:
+            names = motion.motion_names(file.shapes)
+            return motion.build_motion(shape, file.read(names, self.placement.unet))
+
+        return MotionModel(self._resident(file, "motion", load), shape)
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""

@@ -9,7 +9,17 @@ from typing import Literal, Protocol, TypeAlias
 
 from libs.core.errors import StudioError
 from libs.core.jsonvalue import JsonObject
-from libs.nodes.sockets import Clip, ClipVision, Image, Latent, Mask, Model, UpscaleModel, Vae
+from libs.nodes.sockets import (
+    Clip,
+    ClipVision,
+    Image,
+    Latent,
+    Mask,
+    Model,
+    MotionModel,
+    UpscaleModel,
+    Vae,
+)
 
 Folder: TypeAlias = Literal["output", "temp"]
 
@@ -61,6 +71,9 @@ class Loader(Protocol):
 
     def clip_vision(self, path: Path) -> ClipVision:
         """Return the vision network in a file of its own, or in a checkpoint."""
+
+    def motion_model(self, path: Path) -> MotionModel:
+        """Return the motion module in a file."""
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""

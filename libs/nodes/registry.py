@@ -20,6 +20,7 @@ FAMILIES = (
     "libs.nodes.upscaling",
     "libs.nodes.vision",
     "libs.nodes.video",
+    "libs.nodes.motion",
 )
 
 

@@ -205,6 +205,13 @@ class ClipVision(Protocol):
         """Return what a video model goes on from, and the same without the picture."""
 
 
+class MotionModel(Protocol):
+    """What makes a model of pictures a model of videos."""
+
+    def applied_to(self, model: Model, context_length: int, context_overlap: int) -> Model:
+        """Return the model with motion, seeing so many frames at a time."""
+
+
 class UpscaleModel(Protocol):
     """A network that makes pictures larger."""
 
@@ -223,4 +230,5 @@ SOCKET_NAMES: Mapping[object, str] = {
     UpscaleModel: "UPSCALE_MODEL",
     ClipVision: "CLIP_VISION",
     ClipVisionOutput: "CLIP_VISION_OUTPUT",
+    MotionModel: "MOTION_MODEL",
 }

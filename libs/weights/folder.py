@@ -30,6 +30,7 @@ FOLDERS: Final = (
     "hypernetworks",
     "style_models",
     "upscale",
+    "motion",
 )
 SUFFIXES: Final = frozenset({".safetensors", ".gguf", ".onnx", ".pth", ".pt", ".ckpt"})
 DEPTH_MAX: Final = 4

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
+from diffusers import (
+    AutoencoderKLTemporalDecoder,
+    MotionAdapter,
+    UNetSpatioTemporalConditionModel,
+)
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -109,3 +113,44 @@ def svd_folder() -> dict[str, Tensor]:
         for part, network in parts.items()
         for name, tensor in network.state_dict().items()
     }
+
+
+def motion_network(middle: bool = True, frames_max: int = 32) -> MotionAdapter:
+    """Return a motion module for the tiny UNet of Stable Diffusion 1 that really moves frames.
+
+    Its last layers are of zeros when it is made, as in training; here they are not.
+    """
+    torch.manual_seed(9)
+    network = MotionAdapter(
+        block_out_channels=(16, 32),
+        motion_layers_per_block=1,
+        motion_norm_num_groups=4,
+        motion_max_seq_length=frames_max,
+        use_motion_mid_block=middle,
+    ).eval()
+    with torch.no_grad():
+        for name, tensor in network.named_parameters():
+            if "proj_out" in name:
+                tensor.normal_(0, 0.3)
+    return network
+
+
+def first_motion_names(network: MotionAdapter) -> dict[str, Tensor]:
+    """Return a motion module as AnimateDiff's first files write it."""
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        place, _, inner = name.partition(".motion_modules.")
+        number, _, inner = inner.partition(".")
+        inner = inner.replace("attn1.", "attention_blocks.0.").replace(
+            "attn2.", "attention_blocks.1."
+        )
+        inner = inner.replace("norm1.", "norms.0.").replace("norm2.", "norms.1.")
+        inner = inner.replace("norm3.", "ff_norm.")
+        stem = f"{place}.motion_modules.{number}.temporal_transformer."
+        if "pos_embed.pe" in inner:
+            for block in (0, 1):
+                at = inner.replace("pos_embed.pe", f"attention_blocks.{block}.pos_encoder.pe")
+                tensors[stem + at] = tensor.clone()
+        else:
+            tensors[stem + inner] = tensor
+    return tensors

@@ -113,3 +113,44 @@ def test_guidance_may_differ_from_frame_to_frame(name, course):
     model = Recorder()
     TYPES[name](model=model, min_cfg=1.5)
     assert model.calls == [("guided_by_frame", (course, 1.5), {})]
+
+
+def motion_graph(**changed: Any) -> dict[str, Any]:
+    given = {"width": 512, "height": 512, "length": 16} | changed
+    return {
+        "empty": {"class_type": "EmptyLatentVideo", "inputs": given},
+        "end": {
+            "class_type": "SaveLatent",
+            "inputs": {"samples": ["empty", 0], "filename_prefix": "v"},
+        },
+    }
+
+
+@pytest.mark.covers("R144")
+def test_an_animated_picture_is_512_by_512_unless_told_otherwise():
+    defaults = {one.name: one.default for one in schemas()["EmptyLatentVideo"].inputs}
+    assert defaults == {"width": 512, "height": 512, "length": 16}
+
+
+@pytest.mark.covers("R143")
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        (15, [("value_smaller_than_min", "length")]),
+        (16, []),
+        (32, []),
+        (33, [("value_bigger_than_max", "length")]),
+    ],
+)
+def test_an_animated_picture_has_sixteen_to_thirty_two_frames(length, said):
+    assert problems(motion_graph(length=length)) == said
+
+
+@pytest.mark.covers("R142")
+def test_a_motion_model_is_set_into_a_model_of_pictures():
+    loader, motion = Recorder(motion_model="motion"), Recorder(applied_to="moving")
+    context = FakeContext(loader=loader)
+    assert TYPES["MotionModelLoader"](context, motion_name="mm.safetensors") == "motion"
+    assert loader.calls == [("motion_model", (Path("motion/mm.safetensors"),), {})]
+    assert TYPES["AnimateDiffApply"](model="model", motion_model=motion) == "moving"
+    assert motion.calls == [("applied_to", ("model", 16, 4), {})]
