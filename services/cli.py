@@ -17,8 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Hanzo Studio. `studio up` starts the whole house; `studio generate` makes a picture.",
 )
-for command in (up, demo, generate, story, nodes, models, settings):
+for command in (up, demo, generate, story, nodes, settings):
     app.command()(command)
+app.add_typer(models, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(dead_letters.app, name="dead-letters")

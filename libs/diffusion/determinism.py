@@ -56,6 +56,7 @@ def fingerprint(
         "backend": "torch",
         "device": _device(placement.device),
         "dtype": "/".join(_short(kind) for kind in (placement.unet, placement.vae, placement.text)),
+        "storage": placement.storage,
         "threads": str(torch.get_num_threads()),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "machine": platform.machine(),

@@ -13,12 +13,14 @@ class Placement:
     """A device with the number format of each kind of network.
 
     Texts are always encoded in float32: there half precision can be seen in the picture.
+    `storage` says how the weights of diffusion networks are kept (`libs.diffusion.precision`).
     """
 
     device: torch.device
     unet: torch.dtype
     vae: torch.dtype
     text: torch.dtype = torch.float32
+    storage: str = "default"
 
     @classmethod
     def best(cls) -> Self:

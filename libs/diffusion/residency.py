@@ -6,11 +6,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import nn
+
+from libs.diffusion.memory import Memory, Placed, place
+from libs.diffusion.offload import size_bytes
 
 M = TypeVar("M", bound=nn.Module)
 # Is given the name of a part and what loads it, and returns what that returned.
@@ -20,11 +22,13 @@ Watch = Callable[[str, Callable[[], Any]], Any]
 class ModelCache:
     """Loaded networks by key, shared by all values that point at them.
 
-    A network larger than the bound is kept alone until the next one is wanted: it is in use.
+    Without a `memory` to ask, a network larger than the bound is kept alone until the next one
+    is wanted: it is in use. With one, the layers that have no room visit the device in turn.
     """
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, bytes_max: int, memory: Memory | None = None) -> None:
         self.bytes_max = bytes_max
+        self._memory = memory
         self._loaded: OrderedDict[Hashable, nn.Module] = OrderedDict()
         self._sizes: dict[Hashable, int] = {}
         self._lock = threading.RLock()
@@ -44,15 +48,16 @@ class ModelCache:
         with self._lock:
             return tuple(self._loaded)
 
-    def get(self, key: Hashable, load: Callable[[], M]) -> M:
-        """Return the network under `key`, loading it if it is not there."""
+    def get(self, key: Hashable, load: Callable[[], M], device: torch.device | None = None) -> M:
+        """Return the network under `key`; load it and put it on `device` if it is not there."""
         with self._lock:
             if key not in self._loaded:
-                network = self._watch(_part(key), load)
-                self._loaded[key] = network
-                self._sizes[key] = size_bytes(network)
+                # Whoever asks first computes already; a network must outlive that.
+                with torch.inference_mode(mode=False):
+                    placed = self._watch(_part(key), lambda: self._placed(load(), device))
+                self._loaded[key] = placed.network
+                self._sizes[key] = placed.bytes_used
             self._loaded.move_to_end(key)
-            self._evict(keep=key)
             return cast("M", self._loaded[key])
 
     def free(self) -> None:
@@ -62,14 +67,25 @@ class ModelCache:
             self._sizes.clear()
         _return_device_memory()
 
-    def _evict(self, keep: Hashable) -> None:
-        evicted = False
-        while self.bytes_used > self.bytes_max and len(self._loaded) > 1:
-            oldest = next(key for key in self._loaded if key != keep)
-            del self._loaded[oldest], self._sizes[oldest]
-            evicted = True
-        if evicted:
+    def _placed(self, network: nn.Module, device: torch.device | None) -> Placed:
+        size = size_bytes(network)
+        self._make_room(size, device)
+        if device is None:
+            return Placed(network, size)
+        return place(network, device, self._memory, self.bytes_max - self.bytes_used)
+
+    def _make_room(self, size: int, device: torch.device | None) -> None:
+        """Let go of the longest unused until there is room, or nothing is left to let go of."""
+        while self._loaded and not self._has_room(size, device):
+            del self._sizes[self._loaded.popitem(last=False)[0]]
             _return_device_memory()
+
+    def _has_room(self, size: int, device: torch.device | None) -> bool:
+        if self.bytes_used + size > self.bytes_max:
+            return False
+        if self._memory is None or device is None:
+            return True
+        return size + self._memory.reserve_bytes <= self._memory.free_bytes()
 
 
 @dataclass(frozen=True)
@@ -79,16 +95,11 @@ class Resident(Generic[M]):
     cache: ModelCache
     key: Hashable
     load: Callable[[], M]
+    device: torch.device | None = None
 
     def get(self) -> M:
         """Return the network, loading it if need be."""
-        return self.cache.get(self.key, self.load)
-
-
-def size_bytes(network: nn.Module) -> int:
-    """Return what a network's parameters and buffers take."""
-    tensors = chain(network.parameters(), network.buffers())
-    return sum(tensor.nbytes for tensor in tensors if not tensor.is_meta)
+        return self.cache.get(self.key, self.load, self.device)
 
 
 def _unwatched(_part: str, load: Callable[[], M]) -> M:

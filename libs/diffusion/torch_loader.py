@@ -23,6 +23,7 @@ from libs.diffusion.loader.text import TowerPlace
 from libs.diffusion.model import Model
 from libs.diffusion.motion import MotionModel
 from libs.diffusion.placement import Placement
+from libs.diffusion.precision import DEFAULT, stored
 from libs.diffusion.residency import ModelCache, Resident
 from libs.diffusion.text.clip import Clip, Tower
 from libs.diffusion.text.tower import TowerNetwork
@@ -69,7 +70,7 @@ class TorchLoader:
             return architecture.build(file.read_under(prefix, self.placement.unet))
 
         return Model(
-            network=self._resident(file, "unet", load),
+            network=self._resident(file, "unet", load, self.placement.storage),
             architecture=architecture,
             placement=self.placement,
             compatibility=self.compatibility,
@@ -131,10 +132,12 @@ class TorchLoader:
         """Let go of all networks; values that point at them load them again when used."""
         self.cache.free()
 
-    def _resident(self, file: WeightsFile, part: str, load: Callable[[], M]) -> Resident[M]:
+    def _resident(
+        self, file: WeightsFile, part: str, load: Callable[[], M], storage: str = DEFAULT
+    ) -> Resident[M]:
         device = self.placement.device
-        key = (*file.key, part, str(device))
-        return Resident(self.cache, key, lambda: load().to(device))
+        key = (*file.key, storage, part, str(device))
+        return Resident(self.cache, key, lambda: stored(load(), storage), device)
 
     def _tower_of(self, file: WeightsFile, place: TowerPlace) -> Resident[TowerNetwork]:
         return self._resident(

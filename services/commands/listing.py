@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,12 +56,18 @@ def nodes(
     out.print(table)
 
 
+models = typer.Typer(invoke_without_command=True, help="List model files, or import one.")
+
+
+@models.callback()
 @plain_errors
-def models(as_json: AsJson = False) -> None:
+def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     """List the model files that the running fleet holds, by folder.
 
     Example: studio models
     """
+    if context.invoked_subcommand is not None:
+        return
     client = StudioClient(running_url(Settings()))
     folders: dict[str, list[Any]] = {
         folder: client.get(f"/models/{folder}") for folder in client.get("/models")
@@ -73,6 +80,27 @@ def models(as_json: AsJson = False) -> None:
             out.print(f"{folder}/{name}", markup=False)
     if (DEMO_FOLDER / "card.json").exists():
         _tell_what_the_demo_knows()
+
+
+@models.command("import")
+@plain_errors
+def import_model(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A .ckpt, .pt or .pth.")
+    ],
+    to: Annotated[
+        Path | None, typer.Option(help="The file to write; beside the old one unless said.")
+    ] = None,
+) -> None:
+    """Make a .safetensors file of a pickled one, if a scan finds that it holds nothing but tensors.
+
+    No code in the file is run. Example: studio models import models/upscale/4x-UltraSharp.pth
+    """
+    from libs.diffusion.importing import import_pickle
+
+    target = to or file.with_suffix(".safetensors")
+    count = import_pickle(file, target)
+    out.print(f"{target}: {count} tensors; the scan of {file.name} was clean", markup=False)
 
 
 def _tell_what_the_demo_knows() -> None:

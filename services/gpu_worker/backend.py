@@ -27,6 +27,7 @@ class Backend:
     torch: Any
     device: str
     models_mib: int
+    precision: str = "auto"
 
     @property
     def on_cuda(self) -> bool:
@@ -37,14 +38,18 @@ class Backend:
     def loader(self) -> TorchLoader:
         """The process-wide source of models."""
         from libs.diffusion.determinism import pin
+        from libs.diffusion.memory import CudaMemory
         from libs.diffusion.placement import Placement
+        from libs.diffusion.precision import at_precision
         from libs.diffusion.residency import ModelCache
         from libs.diffusion.torch_loader import TorchLoader
 
         pin(self.torch.get_num_threads())
         placement = Placement.cuda() if self.on_cuda else Placement.cpu()
+        memory = CudaMemory(placement.device) if self.on_cuda else None
         models_mib = self.models_mib or int(self.memory_mib * MODELS_SHARE)
-        return TorchLoader(placement, ModelCache(models_mib * MIB))
+        cache = ModelCache(models_mib * MIB, memory)
+        return TorchLoader(at_precision(placement, self.precision), cache)
 
     @cached_property
     def name(self) -> str:
@@ -109,4 +114,5 @@ def open_backend() -> Backend:
     wanted = os.environ.get("STUDIO_ENGINE_DEVICE", "auto")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return Backend(torch, wanted, int(os.environ.get("STUDIO_ENGINE_MODELS_MIB", "0")))
+    models_mib = int(os.environ.get("STUDIO_ENGINE_MODELS_MIB", "0"))
+    return Backend(torch, wanted, models_mib, os.environ.get("STUDIO_ENGINE_PRECISION", "auto"))

@@ -55,6 +55,7 @@ def engine_environment(settings: WorkerSettings) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "STUDIO_ENGINE_DEVICE": settings.device,
+        "STUDIO_ENGINE_PRECISION": settings.precision,
         "STUDIO_ENGINE_MODELS_MIB": str(settings.models_mib),
         "STUDIO_ENGINE_RESULTS_MIB": str(settings.results_mib),
     }

@@ -11,6 +11,9 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal[
+    "auto", "fp32", "fp16", "bf16", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2", "int8"
+]
 
 
 class WorkerSettings(BaseSettings):
@@ -29,6 +32,12 @@ class WorkerSettings(BaseSettings):
         default=None, description="Folder of model files; empty means `models` in STUDIO_HOME."
     )
     device: Device = Field(default="auto", description="Where to compute.")
+    precision: Precision = Field(
+        default="auto",
+        description="Numbers of diffusion networks: to compute in (fp32, fp16, bf16), or to keep "
+        "weights in (fp8, int8), in less memory. auto is fp16 on a GPU and fp32 on a CPU; the "
+        "engine does not start with one that its device lacks.",
+    )
     threads: int = Field(
         default=0, ge=0, le=256, description="CPU threads of the engine; 0 takes all cores."
     )

@@ -21,7 +21,7 @@ from libs.diffusion.loader.shards import INDEX_ENDING, ShardedFile
 MODEL_INDEX = "model_index.json"
 CONFIG_BYTES_MAX = 16 * 1024 * 1024
 # What the weights of a part are called: by diffusers, and by transformers.
-STEMS = ("diffusion_pytorch_model", "model")
+STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 # The full numbers come first; a folder may hold the same weights in half precision beside them.
 VARIANTS = ("", ".fp16")
 

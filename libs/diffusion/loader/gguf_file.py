@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from libs.core.errors import Refused
+from libs.diffusion.loader.disk import MappedFile, Span
 from libs.diffusion.loader.file import Shape, WeightsFile, key_of
 from libs.diffusion.loader.gguf_header import Header, Place, read_header
 from libs.diffusion.loader.gguf_names import network_name
-from libs.diffusion.loader.safetensors_file import as_numbers
+from libs.diffusion.loader.safetensors_file import as_numbers, typed
 from libs.diffusion.packed.blocks import FORMATS
 from libs.diffusion.packed.tensor import PackedTensor
 
@@ -75,19 +76,19 @@ class GgufFile(WeightsFile):
 
     def read(self, names: Iterable[str], dtype: torch.dtype) -> dict[str, Tensor]:
         """Return tensors that compute as `dtype`; quantised ones stay packed, and mapped."""
-        # Private: no write of ours could reach the file.
-        whole = torch.from_file(str(self.path), shared=False, size=self.key[1], dtype=torch.uint8)
-        return {name: self._tensor(name, whole, dtype) for name in names}
+        start = self.header.data_start
+        spans = {
+            name: Span(start + self.places[name].offset, _bytes_of(name, self.places[name]))
+            for name in names
+        }
 
-    def _tensor(self, name: str, whole: Tensor, dtype: torch.dtype) -> Tensor:
-        place = self.places[name]
-        start = self.header.data_start + place.offset
-        octets = whole[start : start + _bytes_of(name, place)]
-        if place.format in PLAIN:
-            if start % PLAIN[place.format].itemsize:
-                octets = octets.clone()
-            return as_numbers(octets.view(PLAIN[place.format]).view(place.shape), dtype)
-        return PackedTensor(FORMATS[place.format], (octets,), place.shape, dtype)
+        def made(name: str, octets: Tensor) -> Tensor:
+            place = self.places[name]
+            if place.format in PLAIN:
+                return as_numbers(typed(octets, PLAIN[place.format]).view(place.shape), dtype)
+            return PackedTensor(FORMATS[place.format], (octets,), place.shape, dtype)
+
+        return MappedFile(self.path).each(spans, made)
 
 
 def _shaped(name: str, place: Place, header: Header) -> Place:

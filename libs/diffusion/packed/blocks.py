@@ -53,6 +53,9 @@ class BlockFormat:
         """Return the same blocks: they say nothing of the shape."""
         return parts
 
+    def linear(self, _x: Tensor, _parts: Parts, _bias: Tensor | None) -> None:
+        """Compute with the unpacked numbers."""
+
 
 def _half(blocks: Tensor, start: int) -> Tensor:
     """Return the float16 that starts at a byte of each block, as a column of float32."""

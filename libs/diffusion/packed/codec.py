@@ -33,3 +33,6 @@ class Codec(Protocol):
 
     def reshaped(self, parts: Parts, shape: torch.Size, new: torch.Size) -> Parts | None:
         """Return the parts of the same numbers, in the same order, in another shape."""
+
+    def linear(self, x: Tensor, parts: Parts, bias: Tensor | None) -> Tensor | None:
+        """Return what a layer of these weights makes of `x`, without unpacking them."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils._pytree import tree_map
 
 from libs.diffusion.packed.codec import Codec, Parts
@@ -33,8 +34,21 @@ class PackedTensor(Tensor):
         made.codec, made.parts = codec, parts
         return made
 
-    # Torch's own way to say that nothing is done above the level of single operations.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # noqa: SLF001
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Any,
+        _types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func is functional.linear:
+            product = _linear(*args, **given)
+            if product is not None:
+                return product
+        with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001
+            return func(*args, **given)
 
     def dequantised(self, dtype: torch.dtype | None = None) -> Tensor:
         """Return the numbers as a plain tensor: what a change of the weight starts from."""
@@ -90,6 +104,17 @@ class PackedTensor(Tensor):
                 return result
         _require_unwritten(func, args, given)
         return func(*tree_map(plain, args), **tree_map(plain, given))
+
+
+def _linear(
+    input: Tensor,  # noqa: A002  As torch names it.
+    weight: Tensor,
+    bias: Tensor | None = None,
+) -> Tensor | None:
+    if not isinstance(weight, PackedTensor) or isinstance(input, PackedTensor):
+        return None
+    plain_bias = bias.dequantised() if isinstance(bias, PackedTensor) else bias
+    return weight.codec.linear(input, weight.parts, plain_bias)
 
 
 def plain(value: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from libs.diffusion.residency import ModelCache, Resident, size_bytes
+from libs.diffusion.offload import size_bytes
+from libs.diffusion.residency import ModelCache, Resident
 from tests.unit.libs.diffusion import tiny
 
 
