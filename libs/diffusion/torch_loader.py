@@ -24,6 +24,7 @@ from libs.diffusion.model import Model
 from libs.diffusion.motion import MotionModel
 from libs.diffusion.placement import Placement
 from libs.diffusion.precision import DEFAULT, stored
+from libs.diffusion.preprocess.preprocessors import Preprocessors
 from libs.diffusion.residency import ModelCache, Resident
 from libs.diffusion.text.clip import Clip, Tower
 from libs.diffusion.text.tower import TowerNetwork
@@ -114,6 +115,11 @@ class TorchLoader:
             file, "upscale", lambda: build_compact(file.read_under("", torch.float32))
         )
         return UpscaleModel(network, self.placement)
+
+    @property
+    def preprocessors(self) -> Preprocessors:
+        """What makes control pictures."""
+        return Preprocessors(self.placement, self.cache)
 
     def picture(self, data: bytes) -> tuple[Picture, Mask]:
         """Return the pictures in an image file, and the mask in its alpha channel."""

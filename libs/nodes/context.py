@@ -20,6 +20,8 @@ from libs.nodes.sockets import (
     UpscaleModel,
     Vae,
 )
+from libs.nodes.preprocessors import Preprocessors
+from libs.nodes.sockets import Clip, ClipVision, Image, Latent, Mask, Model, UpscaleModel, Vae
 
 Folder: TypeAlias = Literal["output", "temp"]
 
@@ -77,6 +79,10 @@ class Loader(Protocol):
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""
+
+    @property
+    def preprocessors(self) -> Preprocessors:
+        """What makes control pictures."""
 
     def picture(self, data: bytes) -> tuple[Image, Mask]:
         """Return the pictures in an image file, and the mask in its alpha channel."""

@@ -21,6 +21,7 @@ FAMILIES = (
     "libs.nodes.vision",
     "libs.nodes.video",
     "libs.nodes.motion",
+    "libs.nodes.preprocessing",
 )
 
 

@@ -31,6 +31,8 @@ FOLDERS: Final = (
     "style_models",
     "upscale",
     "motion",
+    "depth",
+    "shap_e",
 )
 SUFFIXES: Final = frozenset({".safetensors", ".gguf", ".onnx", ".pth", ".pt", ".ckpt"})
 DEPTH_MAX: Final = 4

@@ -1,0 +1,1 @@
+"""Control pictures: edges, scribbles, tiles, holes, poses and depths out of pictures."""
