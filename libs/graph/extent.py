@@ -18,7 +18,17 @@ MODEL_UPSCALE: Final = 4
 FRAME_NAMES: Final = ("length", "video_frames", "num_frames", "frames")
 PAD_NAMES: Final = ("left", "right", "top", "bottom")
 SIZE_NAMES: Final = frozenset(
-    {"width", "height", "scale_by", "megapixels", "batch_size", "amount", *FRAME_NAMES, *PAD_NAMES}
+    {
+        "width",
+        "height",
+        "resolution",
+        "scale_by",
+        "megapixels",
+        "batch_size",
+        "amount",
+        *FRAME_NAMES,
+        *PAD_NAMES,
+    }
 )
 JOINING_TYPES: Final = frozenset({"LatentBatch", "ImageBatch"})
 
@@ -76,6 +86,7 @@ class _Reader:
             return found  # Sizes written on such a node steer words, not pixels.
         if self._may_change_size():
             found = self._resized(found, generated=base is None)
+            found = self._brought_to(found)
             found = self._scaled(found)
         return self._multiplied(found, incoming)
 
@@ -99,6 +110,16 @@ class _Reader:
         if height and not generated:
             return replace(extent, width=extent.width * height // extent.height or 1, height=height)
         return extent
+
+    def _brought_to(self, extent: Extent) -> Extent:
+        """Return the size at a `resolution`, which is one of the shorter side."""
+        shorter = self._integer("resolution")
+        if not shorter:
+            return extent
+        factor = shorter / min(extent.width, extent.height)
+        width, height = round(extent.width * factor), round(extent.height * factor)
+        # The longer side may only be assumed, but neither is shorter than this.
+        return replace(extent, width=width, height=height, exact=True)
 
     def _scaled(self, extent: Extent) -> Extent:
         factor = self._number("scale_by") or 1.0

@@ -221,9 +221,10 @@ def midas_depth(
     model_name: _MidasFile | None = MIDAS_FILE,
 ) -> Image:
     """Guess how near everything in pictures is, white in front, with a MiDaS network."""
+    path = _depth_file(context, model_name or MIDAS_FILE, MIDAS_SOURCE)
     return context.loader.preprocessors.depth(
         image,
-        _depth_file(context, model_name or MIDAS_FILE, MIDAS_SOURCE),
+        path,
         resolution=_given(resolution, _RESOLUTION),
         on_step=context.step,
     )
@@ -238,9 +239,10 @@ def zoe_depth(
     model_name: _ZoeFile | None = ZOE_FILE,
 ) -> Image:
     """Guess how many metres away everything in pictures is, white in front, with ZoeDepth."""
+    path = _depth_file(context, model_name or ZOE_FILE, ZOE_SOURCE)
     return context.loader.preprocessors.depth(
         image,
-        _depth_file(context, model_name or ZOE_FILE, ZOE_SOURCE),
+        path,
         resolution=_given(resolution, _RESOLUTION),
         on_step=context.step,
     )

@@ -87,7 +87,8 @@ def _connected(weak: NDArray[np.bool_], strong: NDArray[np.bool_]) -> NDArray[np
     holds = np.zeros(count + 1, bool)
     holds[np.unique(labels[strong & weak])] = True
     holds[0] = False
-    return holds[labels]
+    connected: NDArray[np.bool_] = holds[labels]
+    return connected
 
 
 def _blurred(grey: Tensor) -> Tensor:

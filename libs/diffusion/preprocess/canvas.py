@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from libs.diffusion.upscale import OnStep
 from libs.diffusion.values import Picture
 
 Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 
 def at_resolution(picture: Picture, resolution: int) -> Picture:

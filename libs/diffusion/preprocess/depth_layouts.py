@@ -130,7 +130,6 @@ def _zoe(shapes: Shapes, file: str) -> ZoeDepthConfig:
     if len(names) != len(RANGES):
         raise Refused("of the ZoeDepth networks only NK (indoors and outdoors) is read", file=file)
     metric = "metric_head."
-    first_attractor = f"{metric}attractors.{names[0]}."
     transformer = f"{metric}patch_transformer."
     return ZoeDepthConfig(
         backbone_config=_beit(shapes),
@@ -138,9 +137,6 @@ def _zoe(shapes: Shapes, file: str) -> ZoeDepthConfig:
         num_relative_features=shapes["relative_head.conv2.weight"][0],
         bottleneck_features=shapes[f"{metric}conv2.weight"][0],
         bin_embedding_dim=shapes[f"{metric}seed_projector.conv2.weight"][0],
-        num_attractors=[
-            shapes[f"{first_attractor}{number}.conv2.weight"][0] for number in range(STAGES)
-        ],
         bin_configurations=[
             {
                 "name": name,

@@ -39,7 +39,7 @@ class EdgeNetwork(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the edges of [count, 3, height, width] from 0 to 1, as [count, height, width]."""
         hidden = pixels.flip(1) * 255.0 - pixels.new_tensor(MEAN)[:, None, None]
-        seen = []
+        seen: list[Tensor] = []
         for block, side in zip(self.blocks, self.sides, strict=True):
             if seen:
                 hidden = functional.max_pool2d(hidden, 2, 2, ceil_mode=True)

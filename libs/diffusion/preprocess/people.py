@@ -87,11 +87,12 @@ def find_people(pixels: Tensor, detector: Program, marker: Program) -> list[Pers
 def _regions(pixels: Tensor, detector: Program) -> Iterator[Region]:
     height, width = pixels.shape[-2:]
     whole = Region(x=width / 2, y=height / 2, side=max(height, width), turned=0.0)
-    boxes, logits = detector(_cropped(pixels, whole, SEEN_PIXELS, "zeros")[None] * 2.0 - 1.0)
+    seen = _cropped(pixels, whole, SEEN_PIXELS, "zeros")[None] * 2.0 - 1.0
+    boxes, logits = (answer.cpu() for answer in detector(seen))
     clipped = logits[0, :, 0].clamp(-CERTAINTY_LOGITS_MAX, CERTAINTY_LOGITS_MAX)
     certain = clipped.sigmoid()
     sure = certain >= CERTAINTY_MIN
-    answers = (boxes[0] + _anchors())[sure].numpy()
+    answers: Floats = (boxes[0] + _anchors())[sure].numpy()
     # A box is given by its middle and its size, and only the middle moves with the cell.
     for answer in _merged(answers, certain[sure].numpy()):
         hips, reach = (whole.placed(answer[part] / SEEN_PIXELS) for part in (HIPS, REACH))
@@ -150,7 +151,8 @@ def _sides(answers: Floats) -> tuple[Floats, Floats]:
 
 
 def _person(pixels: Tensor, region: Region, marker: Program) -> Person | None:
-    numbers, presence, heat = marker(_cropped(pixels, region, CROP_PIXELS, "border")[None])
+    seen = _cropped(pixels, region, CROP_PIXELS, "border")[None]
+    numbers, presence, heat = (answer.cpu() for answer in marker(seen))
     certainty = float(presence)
     if certainty < CERTAINTY_MIN:
         return None
@@ -175,7 +177,8 @@ def _refined(place: Floats, heat: Floats) -> Floats:
         return place
     down, across = np.mgrid[rows, columns][:, : warm.shape[0], : warm.shape[1]]
     middle = np.array([(across * warm).sum(), (down * warm).sum()]) / warm.sum()
-    return (middle / cells).astype(np.float32)
+    refined: Floats = (middle / cells).astype(np.float32)
+    return refined
 
 
 def _cropped(pixels: Tensor, region: Region, side: int, outside: str) -> Tensor:

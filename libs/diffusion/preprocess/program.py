@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -120,10 +119,9 @@ DOING: Mapping[str, Callable[[Program, Step, list[Tensor]], Tensor]] = {
 
 def read_program(file: WeightsFile) -> Program:
     """Return the network in a file, in float32; raise Refused if it is of another kind."""
-    with safe_open(file.path, "pt") as opened:
-        metadata = opened.metadata() or {}
+    told = file.metadata
     try:
-        steps, outputs = json.loads(metadata["steps"]), json.loads(metadata["outputs"])
+        steps, outputs = json.loads(told["steps"]), json.loads(told["outputs"])
     except (KeyError, ValueError) as error:
         raise Refused("the file holds no steps of a network", file=file.path.name) from error
     tensors = file.read_under("", torch.float32)

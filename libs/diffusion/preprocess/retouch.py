@@ -39,12 +39,10 @@ def holed(picture: Picture, mask: Mask, *, black: bool) -> Picture:
 def _doubled(pixels: Tensor) -> Tensor:
     """Return pictures at twice their size, by zeros in between and a 5 x 5 bell."""
     row = pixels.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 8.0
-    count, channels, rows, columns = pixels.shape
-    spread = pixels.new_zeros(count, channels, rows * 2, columns * 2)
-    spread[..., ::2, ::2] = pixels
-    # The frame repeats what a mirror on the first and last pixel would show.
-    mode = "reflect" if min(rows, columns) > 1 else "replicate"
-    framed = functional.pad(spread, [2] * 4, mode=mode)
-    flat = framed.reshape(count * channels, 1, *framed.shape[-2:])
-    bell = (row[:, None] * row[None])[None, None]
-    return functional.conv2d(flat, bell).reshape(count, channels, rows * 2, columns * 2)
+    mode = "reflect" if min(pixels.shape[-2:]) > 1 else "replicate"
+    framed = functional.pad(pixels, [1] * 4, mode=mode)
+    count, channels, rows, columns = framed.shape
+    spread = framed.new_zeros(count * channels, 1, rows * 2, columns * 2)
+    spread[..., ::2, ::2] = framed.reshape(count * channels, 1, rows, columns)
+    made = functional.conv2d(spread, (row[:, None] * row[None])[None, None])
+    return made.reshape(count, channels, *made.shape[-2:])
