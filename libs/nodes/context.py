@@ -9,6 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from libs.core.errors import StudioError
 from libs.core.jsonvalue import JsonObject
+from libs.nodes.preprocessors import Preprocessors
 from libs.nodes.sockets import (
     Clip,
     ClipVision,
@@ -20,8 +21,6 @@ from libs.nodes.sockets import (
     UpscaleModel,
     Vae,
 )
-from libs.nodes.preprocessors import Preprocessors
-from libs.nodes.sockets import Clip, ClipVision, Image, Latent, Mask, Model, UpscaleModel, Vae
 
 Folder: TypeAlias = Literal["output", "temp"]
 
