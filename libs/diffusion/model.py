@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from libs.diffusion.adapters.blend import SharesByBlock, blended
 from libs.diffusion.architectures.base import Architecture, NetworkPatch, moved
 from libs.diffusion.noise import TorchNoise, mask_in_cells
 from libs.diffusion.placement import Placement
@@ -57,6 +58,10 @@ class Model:
     def guided_by_frame(self, course: frames.Course, lowest: float) -> Model:
         """Return it guided more from frame to frame, or most in the middle."""
         return self.with_mix(frames.by_frame(course, lowest))
+
+    def blended(self, other: Model, shares: SharesByBlock) -> Model:
+        """Return it with its weights blended with another's."""
+        return replace(self, network=blended(self.network, other.network, shares))
 
     def patched(self, patch: NetworkPatch) -> Model:
         """Return it with a change to how its network computes."""

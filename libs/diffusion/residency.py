@@ -15,8 +15,12 @@ from libs.diffusion.memory import Memory, Placed, place
 from libs.diffusion.offload import size_bytes
 
 M = TypeVar("M", bound=nn.Module)
+M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
 # Is given the name of a part and what loads it, and returns what that returned.
 Watch = Callable[[str, Callable[[], Any]], Any]
+
+
+OUTLINES_MAX = 16
 
 
 class ModelCache:
@@ -30,6 +34,7 @@ class ModelCache:
         self.bytes_max = bytes_max
         self._memory = memory
         self._loaded: OrderedDict[Hashable, nn.Module] = OrderedDict()
+        self._outlines: OrderedDict[Hashable, nn.Module] = OrderedDict()
         self._sizes: dict[Hashable, int] = {}
         self._lock = threading.RLock()
         self._watch: Watch = _unwatched
@@ -60,6 +65,20 @@ class ModelCache:
             self._loaded.move_to_end(key)
             return cast("M", self._loaded[key])
 
+    def find(self, key: Hashable) -> nn.Module | None:
+        """Return the network under `key` if it is loaded."""
+        with self._lock:
+            return self._loaded.get(key)
+
+    def outline(self, key: Hashable, make: Callable[[], M]) -> M:
+        """Return a network without numbers, made once; only the last few are kept."""
+        with self._lock:
+            if key not in self._outlines:
+                self._outlines[key] = make()
+                while len(self._outlines) > OUTLINES_MAX:
+                    self._outlines.popitem(last=False)
+            return cast("M", self._outlines[key])
+
     def free(self) -> None:
         """Let go of everything; values that point here load again when used."""
         with self._lock:
@@ -89,17 +108,25 @@ class ModelCache:
 
 
 @dataclass(frozen=True)
-class Resident(Generic[M]):
-    """A pointer to a network that is loaded when asked for, and may be evicted in between."""
+class Resident(Generic[M_co]):
+    """A pointer to a network that is loaded when asked for, and may be evicted in between.
+
+    `blank` makes the same network without numbers, where that is cheaper than loading it.
+    """
 
     cache: ModelCache
     key: Hashable
-    load: Callable[[], M]
+    load: Callable[[], M_co]
     device: torch.device | None = None
+    blank: Callable[[], M_co] | None = None
 
-    def get(self) -> M:
+    def get(self) -> M_co:
         """Return the network, loading it if need be."""
         return self.cache.get(self.key, self.load, self.device)
+
+    def outline(self) -> M_co:
+        """Return a network with the names and sizes of this one, its numbers of no matter."""
+        return self.get() if self.blank is None else self.cache.outline(self.key, self.blank)
 
 
 def _unwatched(_part: str, load: Callable[[], M]) -> M:

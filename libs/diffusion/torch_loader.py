@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection
 
 from libs.core.errors import Refused
-from libs.diffusion import pictures, previews
+from libs.diffusion import control, pictures, previews
+from libs.diffusion.adapters.blend import completed
+from libs.diffusion.adapters.lora import Lora
 from libs.diffusion.architectures import detect
 from libs.diffusion.architectures.base import Architecture, LatentFormat, NetworkWeights
+from libs.diffusion.control.controlnet import ControlNet
 from libs.diffusion.loader import motion, spatiotemporal, text, vae, vision
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.text import TowerPlace
@@ -70,8 +73,11 @@ class TorchLoader:
         def load() -> nn.Module:
             return architecture.build(file.read_under(prefix, self.placement.unet))
 
+        def blank() -> nn.Module:
+            return architecture.build(file.blank_under(prefix))
+
         return Model(
-            network=self._resident(file, "unet", load, self.placement.storage),
+            network=self._resident(file, "unet", load, blank, self.placement.storage),
             architecture=architecture,
             placement=self.placement,
             compatibility=self.compatibility,
@@ -108,6 +114,30 @@ class TorchLoader:
 
         return MotionModel(self._resident(file, "motion", load), shape)
 
+    def lora(self, path: Path) -> Lora:
+        """Return the changes in a file."""
+        return Lora.of(WeightsFile.open(path))
+
+    def control_net(self, path: Path, model: Model | None = None) -> ControlNet:
+        """Return the ControlNet in a file; one stored as a difference needs its model."""
+        file = WeightsFile.open(path)
+        kind = control.detect(file.shapes)
+        network = self._resident(
+            file,
+            "controlnet",
+            lambda: kind.build(file.read_under("", self.placement.unet)),
+            lambda: kind.build(file.blank_under("")),
+        )
+        if control.DIFFERENCE in file.shapes:
+            if model is None:
+                raise Refused(
+                    "the ControlNet is stored as a difference to a model: load it with "
+                    "DiffControlNetLoader",
+                    file=path.name,
+                )
+            network = completed(network, model.network)
+        return ControlNet(network, kind, self.placement)
+
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""
         file = WeightsFile.open(path)
@@ -139,17 +169,23 @@ class TorchLoader:
         self.cache.free()
 
     def _resident(
-        self, file: WeightsFile, part: str, load: Callable[[], M], storage: str = DEFAULT
+        self,
+        file: WeightsFile,
+        part: str,
+        load: Callable[[], M],
+        blank: Callable[[], M] | None = None,
+        storage: str = DEFAULT,
     ) -> Resident[M]:
         device = self.placement.device
         key = (*file.key, storage, part, str(device))
-        return Resident(self.cache, key, lambda: stored(load(), storage), device)
+        return Resident(self.cache, key, lambda: stored(load(), storage), device, blank)
 
     def _tower_of(self, file: WeightsFile, place: TowerPlace) -> Resident[TowerNetwork]:
         return self._resident(
             file,
             place.prefix,
             lambda: text.build_tower(place, file.read_under(place.prefix, self.placement.text)),
+            lambda: text.build_tower(place, file.blank_under(place.prefix)),
         )
 
     def _vision_of(self, file: WeightsFile) -> ClipVision:

@@ -13,8 +13,10 @@ from libs.nodes.preprocessors import Preprocessors
 from libs.nodes.sockets import (
     Clip,
     ClipVision,
+    ControlNet,
     Image,
     Latent,
+    Lora,
     Mask,
     Model,
     MotionModel,
@@ -75,6 +77,12 @@ class Loader(Protocol):
 
     def motion_model(self, path: Path) -> MotionModel:
         """Return the motion module in a file."""
+
+    def lora(self, path: Path) -> Lora:
+        """Return the changes in a file."""
+
+    def control_net(self, path: Path, model: Model | None = None) -> ControlNet:
+        """Return the ControlNet in a file; one stored as a difference needs its model."""
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""

@@ -13,6 +13,9 @@ from libs.nodes.declare import NodeType
 
 FAMILIES = (
     "libs.nodes.loading",
+    "libs.nodes.control",
+    "libs.nodes.lora",
+    "libs.nodes.merging",
     "libs.nodes.text",
     "libs.nodes.latents",
     "libs.nodes.sampling",

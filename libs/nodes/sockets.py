@@ -134,6 +134,13 @@ class Conditioning(Protocol):
 class Model(Protocol):
     """A diffusion model."""
 
+    def blended(self, other: Model, shares: Mapping[str, tuple[float, float]]) -> Model:
+        """Return it with its weights blended with another's.
+
+        Each share is of the own weight and of the other's, by how a block's name begins in
+        single files; the longest beginning counts.
+        """
+
     def sample(
         self,
         latent: Latent,
@@ -161,11 +168,55 @@ class Model(Protocol):
 class Clip(Protocol):
     """A text encoder with its tokenizer."""
 
+    def blended(self, other: Clip, own: float, theirs: float) -> Clip:
+        """Return it with its weights blended with another's of the same sizes."""
+
     def encode(self, text: str) -> Conditioning:
         """Encode a text, weights and all."""
 
     def stopping_at(self, layer: int) -> Clip:
         """Return an encoder that stops `layer` (negative) from the end."""
+
+
+class Lora(Protocol):
+    """A file of changes to a model and its text encoder, not applied yet."""
+
+    def applied(
+        self, model: Model, clip: Clip | None, strength_model: float, strength_clip: float
+    ) -> tuple[Model, Clip | None]:
+        """Return both with the changes, each at a strength of its own."""
+
+
+class ControlNet(Protocol):
+    """A network that leads another by what it sees in a picture."""
+
+    def of_type(self, name: str) -> ControlNet:
+        """Return it told what its hint is; "auto" tells it nothing."""
+
+    def applied(
+        self,
+        conditioning: Conditioning,
+        image: Image,
+        strength: float,
+        start: float = 0.0,
+        end: float = 1.0,
+        vae: Vae | None = None,
+        mask: Mask | None = None,
+        both_sides: bool = False,
+    ) -> Conditioning:
+        """Return texts that are led by the picture; `both_sides` leads the negative as well."""
+
+    def applied_to_all(
+        self,
+        conditionings: tuple[Conditioning, ...],
+        image: Image,
+        strength: float,
+        start: float = 0.0,
+        end: float = 1.0,
+        vae: Vae | None = None,
+        mask: Mask | None = None,
+    ) -> tuple[Conditioning, ...]:
+        """Return several led by the same picture, so that they share an evaluation."""
 
 
 class Vae(Protocol):
@@ -223,6 +274,8 @@ SOCKET_NAMES: Mapping[object, str] = {
     Model: "MODEL",
     Clip: "CLIP",
     Vae: "VAE",
+    Lora: "LORA",
+    ControlNet: "CONTROL_NET",
     Conditioning: "CONDITIONING",
     Latent: "LATENT",
     Image: "IMAGE",

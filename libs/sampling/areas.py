@@ -49,6 +49,22 @@ def with_twins(entries: Sequence[Entry], others: Sequence[Entry]) -> list[Entry]
     return completed
 
 
+def with_control_of(entries: Sequence[Entry], others: Sequence[Entry]) -> list[Entry]:
+    """Return `entries` led as those of the other side that want both sides to be.
+
+    Entries of an area lead for themselves alone. Nothing changes if any entry is led already.
+    """
+    shared = [one.control for one in others if one.control_both and one.area is None]
+    whole = [at for at, entry in enumerate(entries) if entry.area is None]
+    led = list(entries)
+    if not whole or any(entries[at].control for at in whole):
+        return led
+    for number, control in enumerate(control for control in shared if control):
+        at = whole[number % len(whole)]
+        led[at] = replace(entries[at], control=control)
+    return led
+
+
 def _encloses(entry: Entry, area: Area) -> bool:
     return entry.area is None or (isinstance(entry.area, Area) and entry.area.encloses(area))
 

@@ -70,7 +70,8 @@ class Entry:
     """One encoded text: [1, tokens, width], and the summary [1, width] that SDXL wants.
 
     `start` and `end` are parts of the course, 0 the noise and 1 the picture. `extras` is what
-    some architectures look for beside the text, under a name of theirs.
+    some architectures look for beside the text, under a name of theirs. `control_both` leads
+    the other side as well, if it is led by nothing itself.
     """
 
     context: Array
@@ -81,6 +82,7 @@ class Entry:
     start: float = 0.0
     end: float = 1.0
     control: tuple[Control, ...] = ()
+    control_both: bool = False
     extras: Mapping[str, Any] = field(default_factory=dict)
 
     def with_extras(self, **extras: object) -> Entry:

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from array_api_compat import array_namespace, device
 
-from libs.sampling.areas import clipped, placed, weights, with_twins
+from libs.sampling.areas import clipped, placed, weights, with_control_of, with_twins
 from libs.sampling.conditioning import Conditioning, Entry
 from libs.sampling.control import Call, Extras, Residuals, merged
 from libs.sampling.levels import Array, Levels
@@ -87,8 +87,9 @@ class Guided:
         if math.isclose(self.cfg, 1.0) and not (both or self.both_sides):
             return Seen(x, sigma, self._seen(x, sigma, [positive])[0], None)
         negative = [placed(entry, x) for entry in self.negative.entries]
-        sides = [with_twins(negative, positive), with_twins(positive, negative)]
-        without, with_text = self._seen(x, sigma, sides)
+        both_sides = [with_twins(negative, positive), with_twins(positive, negative)]
+        both_sides[0] = with_control_of(both_sides[0], both_sides[1])
+        without, with_text = self._seen(x, sigma, both_sides)
         return Seen(x, sigma, with_text, without)
 
     def _seen(self, x: Array, sigma: float, sides: Sequence[Sequence[Entry]]) -> list[Array]:

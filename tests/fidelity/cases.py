@@ -40,6 +40,8 @@ CHOSEN = (
     "n_img2img_06",
     "n_inpaint_ddim",
     "n_area",
+    "n_lora_stack",
+    "n_controlnet_adv",
 )
 
 
@@ -202,6 +204,31 @@ def _hires_fix() -> Workflow:
     return graph
 
 
+def _with_loras(*loras: tuple[str, float, float]) -> Workflow:
+    graph = basic()
+    model, clip = ["ckpt", 0], ["ckpt", 1]
+    for name, of_model, of_clip in loras:
+        strengths = {"strength_model": of_model, "strength_clip": of_clip}
+        inputs = {"model": model, "clip": clip, "lora_name": f"{name}.safetensors"}
+        graph[name] = _node("LoraLoader", **inputs, **strengths)
+        model, clip = [name, 0], [name, 1]
+    graph["ks"]["inputs"]["model"] = model
+    for text in ("pos", "neg"):
+        graph[text]["inputs"]["clip"] = clip
+    return graph
+
+
+def _with_controlnet(class_type: str, **inputs: Any) -> Workflow:
+    graph = _with_picture()
+    graph["cn"] = _node("ControlNetLoader", control_net_name="fid_cn.safetensors")
+    hint = {"control_net": ["cn", 0], "image": ["img", 0]}
+    graph["cna"] = _node(class_type, **hint, **inputs)
+    graph["ks"]["inputs"]["positive"] = ["cna", 0]
+    if "negative" in inputs:
+        graph["ks"]["inputs"]["negative"] = ["cna", 1]
+    return graph
+
+
 _TO_AND_FROM = {"conditioning_to": ["pos", 0], "conditioning_from": ["pos2", 0]}
 _ONE_AND_TWO = {"conditioning_1": ["pos", 0], "conditioning_2": ["pos2", 0]}
 GRAPHS: Mapping[str, Callable[[], Workflow]] = {
@@ -219,4 +246,17 @@ GRAPHS: Mapping[str, Callable[[], Workflow]] = {
     "timestep_range": _timestep_range,
     "advanced_two_stage": _two_stages,
     "hires_fix": _hires_fix,
+    "lora": lambda: _with_loras(("fid_a", 0.8, 0.6)),
+    "lora_stack": lambda: _with_loras(("fid_a", 0.8, 0.6), ("fid_b", -0.5, 1.0)),
+    "controlnet": lambda: _with_controlnet(
+        "ControlNetApply", conditioning=["pos", 0], strength=0.7
+    ),
+    "controlnet_adv": lambda: _with_controlnet(
+        "ControlNetApplyAdvanced",
+        positive=["pos", 0],
+        negative=["neg", 0],
+        strength=1.0,
+        start_percent=0.2,
+        end_percent=0.8,
+    ),
 }

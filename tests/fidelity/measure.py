@@ -30,6 +30,7 @@ from libs.nodes.context import Loader
 from libs.nodes.local import LocalContext
 from libs.nodes.registry import load, schemas
 from services.gpu_worker.executor import Executor, ResultMemory
+from tests.fidelity.adapters import make_adapters
 from tests.fidelity.cases import CHECKPOINT, PICTURE, Workflow, cases
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -82,6 +83,7 @@ class Bench:
         ):
             (root / folder).mkdir(parents=True, exist_ok=True)
             (root / folder / source.name).symlink_to(source)
+        make_adapters(checkpoint(), root / "models")
         self.loader = cast("Loader", TorchLoader(Placement.cpu(), ModelCache(8 * 2**30)))
         self.executor = Executor(load(), ResultMemory(64 * 2**20))
         self.catalogue = Catalogue(schemas())

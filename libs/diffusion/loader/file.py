@@ -63,6 +63,12 @@ class WeightsFile(ABC):
             if name.startswith(prefix)
         }
 
+    def blank_under(self, prefix: str) -> dict[str, Tensor]:
+        """Return tensors without numbers in the place of those under `prefix`."""
+        return {
+            name: torch.empty(shape, device="meta") for name, shape in self.under(prefix).items()
+        }
+
     def read_under(self, prefix: str, dtype: torch.dtype) -> dict[str, Tensor]:
         """Return the tensors whose names start with `prefix`, without it."""
         names = [name for name in self.shapes if name.startswith(prefix)]

@@ -1,0 +1,189 @@
+"""LORA: a file of changes, fitted to a model and its text encoder at strengths of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Final, TypeVar
+
+import structlog
+import torch
+from torch import Tensor, nn
+
+from libs.core.errors import Refused
+from libs.diffusion.adapters import changes
+from libs.diffusion.adapters.altering import Step, altered
+from libs.diffusion.adapters.lora_file import Group, LoraFile
+from libs.diffusion.adapters.names import NETWORK, Piece, network_names, tower_names
+from libs.diffusion.loader.file import WeightsFile
+from libs.diffusion.model import Model
+from libs.diffusion.residency import Resident
+from libs.diffusion.text.clip import Clip
+
+M = TypeVar("M", bound=nn.Module)
+log = structlog.get_logger(__name__)
+
+NAMES_SHOWN: Final = 4
+# What text encoders are kept in wherever they compute.
+TEXT_STORED: Final = torch.float16
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The changes of a file that belong to one network, and the pieces they belong to."""
+
+    pairs: tuple[tuple[Group, Piece], ...]
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True)
+class LoraAlteration:
+    """The changes of a file to one network, at a strength."""
+
+    file: WeightsFile
+    fitted: Fitted
+    strength: float
+
+    @property
+    def key(self) -> Hashable:
+        return *self.file.key, self.strength
+
+    def steps(self) -> Mapping[str, Sequence[Step]]:
+        """Read the file; its tensors live until the weights are made."""
+        names = {name for group, _ in self.fitted.pairs for name in group.tensors.values()}
+        tensors = self.file.read(sorted(names), torch.float32)
+        steps: dict[str, list[Step]] = {}
+        for group, piece in self.fitted.pairs:
+            parts = {part: tensors[name] for part, name in group.tensors.items()}
+            if len(parts.keys() - {changes.BIAS}):
+                step = partial(self._step, parts=parts, rows=piece.rows, bias=False)
+                steps.setdefault(f"{piece.module}.weight", []).append(step)
+            if changes.BIAS in parts:
+                step = partial(self._step, parts=parts, rows=piece.rows, bias=True)
+                steps.setdefault(f"{piece.module}.bias", []).append(step)
+        return steps
+
+    def _step(
+        self, weight: Tensor, *, parts: Mapping[str, Tensor], rows: slice | None, bias: bool
+    ) -> Tensor:
+        placed = {part: tensor.to(weight.device) for part, tensor in parts.items()}
+        change = changes.biased if bias else changes.changed
+        return change(weight, placed, self.strength, rows)
+
+
+@dataclass(frozen=True)
+class Lora:
+    """LORA: a file of changes that is not applied to anything yet."""
+
+    contents: LoraFile
+
+    @classmethod
+    def of(cls, file: WeightsFile) -> Lora:
+        """Return what the file changes; raise Refused if it changes nothing."""
+        contents = LoraFile(file)
+        if not contents.groups:
+            raise Refused(
+                "the file holds no LoRA, LoHa, LoKr or DoRA",
+                file=file.path.name,
+                first=contents.unread[:NAMES_SHOWN],
+            )
+        return cls(contents)
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory: nothing, until it is applied."""
+        return 0
+
+    def applied(
+        self, model: Model, clip: Clip | None, strength_model: float, strength_clip: float
+    ) -> tuple[Model, Clip | None]:
+        """Return both with the changes; a strength of 0 leaves the value that it is given."""
+        fitted = self._fitted(model.network, NETWORK)
+        used = fitted.groups
+        model = replace(model, network=self._altered(model.network, fitted, strength_model))
+        if clip is not None:
+            towers = []
+            for number, tower in enumerate(clip.towers):
+                fitted = self._fitted(tower.network, number)
+                used |= fitted.groups
+                network = self._altered(tower.network, fitted, strength_clip, TEXT_STORED)
+                towers.append(replace(tower, network=network))
+            clip = replace(clip, towers=tuple(towers))
+        self._report(used, with_text=clip is not None)
+        return model, clip
+
+    @cached_property
+    def _by_network(self) -> Mapping[int, tuple[Group, ...]]:
+        numbers = {group.network for group in self.contents.groups}
+        return {
+            number: tuple(group for group in self.contents.groups if group.network == number)
+            for number in numbers
+        }
+
+    def _fitted(self, network: Resident[nn.Module], number: int) -> Fitted:
+        """Return the changes that belong to a network; raise Refused if they are of other sizes."""
+        groups = self._by_network.get(number, ())
+        if not groups:
+            return Fitted((), frozenset())
+        outline = network.outline()
+        modules = {name.rpartition(".")[0] for name, _ in outline.named_parameters()}
+        names = network_names(modules) if number == NETWORK else tower_names(modules)
+        pairs = tuple((group, piece) for group in groups for piece in names.get(group.module, ()))
+        sizes = dict(outline.named_parameters())
+        for group, piece in pairs:
+            self._require_fitting(group, piece, sizes.get(f"{piece.module}.weight"))
+        return Fitted(pairs, frozenset(group.stem for group, _ in pairs))
+
+    def _require_fitting(self, group: Group, piece: Piece, weight: Tensor | None) -> None:
+        change = self._change_size(group, piece)
+        if weight is not None and change is not None and change != weight.numel():
+            raise Refused(
+                "the LoRA was made for another kind of model: its sizes are others",
+                file=self.contents.file.path.name,
+                module=group.stem,
+                model_numbers=weight.numel(),
+                lora_numbers=change,
+            )
+
+    def _change_size(self, group: Group, piece: Piece) -> int | None:
+        """Return how many numbers a LoRA changes; other kinds are measured when they are made."""
+        if not {"lora_up", "lora_down"} <= group.tensors.keys():
+            return None
+        shapes = self.contents.file.shapes
+        up, down = (shapes[group.tensors[part]] for part in ("lora_up", "lora_down"))
+        rows = up[0] if piece.rows is None else len(range(*piece.rows.indices(up[0])))
+        core = shapes[group.tensors["lora_mid"]][2:] if "lora_mid" in group.tensors else ()
+        return rows * math.prod((*down[1:], *core))
+
+    def _altered(
+        self,
+        network: Resident[M],
+        fitted: Fitted,
+        strength: float,
+        stored: torch.dtype | None = None,
+    ) -> Resident[M]:
+        if not fitted.pairs or not strength:
+            return network
+        change = LoraAlteration(self.contents.file, fitted, strength)
+        return altered(network, change, stored)
+
+    def _report(self, used: frozenset[str], *, with_text: bool) -> None:
+        """Refuse a file of which nothing fits; say what of a fitting one does not."""
+        wanted = [
+            group.stem for group in self.contents.groups if with_text or group.network == NETWORK
+        ]
+        left = [stem for stem in wanted if stem not in used]
+        name = self.contents.file.path.name
+        if wanted and not used:
+            raise Refused(
+                "the LoRA was made for another kind of model: no module of it is in this one",
+                file=name,
+                first=left[:NAMES_SHOWN],
+            )
+        unknown = (*left, *self.contents.unread)
+        if unknown:
+            log.warning(
+                "lora.modules_unknown", file=name, count=len(unknown), first=unknown[:NAMES_SHOWN]
+            )

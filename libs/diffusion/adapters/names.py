@@ -1,0 +1,82 @@
+"""The many names that published adapters have for the modules of a network.
+
+A name is compared without dots: files write `attn1.to_q` and `attn1_to_q` for the same module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from libs.diffusion.loader.unet_names import single_file_names
+
+NETWORK: Final = -1
+# Before a module's name, and which network is meant: the diffusion network, or the text
+# encoder of that number. Longer ones come first.
+PREFIXES: Final[Mapping[str, int]] = {
+    "model.diffusion_model.": NETWORK,
+    "text_encoders.clip_l.transformer.": 0,
+    "text_encoders.clip_g.transformer.": 1,
+    "text_encoders.t5xxl.transformer.": 2,
+    "lora_transformer_": NETWORK,
+    "diffusion_model.": NETWORK,
+    "text_encoder_2.": 1,
+    "text_encoder_3.": 2,
+    "text_encoder.": 0,
+    "transformer.": NETWORK,
+    "lora_unet_": NETWORK,
+    "lycoris_": NETWORK,
+    "lora_te1_": 0,
+    "lora_te2_": 1,
+    "lora_te3_": 2,
+    "lora_te_": 0,
+    "unet.": NETWORK,
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A module of ours, and the rows that it has in the published one if that is several."""
+
+    module: str
+    rows: slice | None = None
+
+
+Names: TypeAlias = Mapping[str, tuple[Piece, ...]]
+
+
+def addressed(stem: str) -> tuple[int, str]:
+    """Return which network a published name means, and the module's name without dots."""
+    for prefix, network in PREFIXES.items():
+        if stem.startswith(prefix):
+            return network, flat(stem.removeprefix(prefix))
+    return NETWORK, flat(stem)
+
+
+def flat(name: str) -> str:
+    """Return a name without dots."""
+    return name.replace(".", "_")
+
+
+def network_names(modules: Collection[str]) -> Names:
+    """Return the modules of a diffusion network by all names that they are published under."""
+    found: dict[str, tuple[Piece, ...]] = {flat(module): (Piece(module),) for module in modules}
+    if any(module.startswith("down_blocks.") for module in modules):
+        for module, published in single_file_names(modules).items():
+            found[flat(published)] = (Piece(module),)
+    return found
+
+
+def tower_names(modules: Collection[str]) -> Names:
+    """Return the modules of a text encoder by all names that they are published under."""
+    return {name: (Piece(module),) for module in modules for name in _tower_names(module)}
+
+
+def _tower_names(module: str) -> Iterator[str]:
+    if module == "projection":
+        yield "text_projection"
+        return
+    inner = module.removeprefix("text.").removeprefix("text_model.")
+    yield flat(inner)
+    yield flat(f"text_model.{inner}")
