@@ -81,6 +81,11 @@ class Guided:
         """Return the picture seen in `x` at the noise level `sigma`."""
         return self.mix(self.seen(x, sigma), self.cfg)
 
+    def both(self, x: Array, sigma: float) -> tuple[Array, Array]:
+        """Return the picture seen, and what is seen without the text."""
+        seen = self.seen(x, sigma, both=True)
+        return self.mix(seen, self.cfg), seen.negative
+
     def seen(self, x: Array, sigma: float, *, both: bool = False) -> Seen:
         """Return what is seen on both sides; without guidance the negative only if asked."""
         positive = [placed(entry, x) for entry in self.positive.entries]

@@ -7,6 +7,7 @@ arithmetic. Both are needed to arrive at ComfyUI's numbers. A level (sigma) is a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -61,6 +62,15 @@ class Levels(Protocol):
 
     def finished(self, x: Array, sigma: float) -> Array:
         """Return the latent that a course ends with at `sigma`."""
+
+
+def single(function: Callable[[Any], Any], value: Any) -> Any:
+    """Return a function of float32 numbers, rounded once.
+
+    Numpy's own float32 functions are a bit or two off, and which of two trained steps is nearer
+    to a level half-way between them hangs on that bit.
+    """
+    return function(np.asarray(value, np.float32).astype(np.float64)).astype(np.float32)
 
 
 def sigma_min(levels: Levels) -> float:
@@ -127,7 +137,7 @@ class Chain(_Added):
     def timestep(self, sigma: float) -> float:
         """Return the trained step whose level is nearest: an integer, never one in between."""
         with np.errstate(divide="ignore"):
-            distance = np.abs(np.log(np.float32(sigma)) - self.log_sigmas)
+            distance = np.abs(single(np.log, sigma) - self.log_sigmas)
         return float(distance.argmin())
 
     def sigma(self, timestep: float) -> float:
@@ -135,7 +145,7 @@ class Chain(_Added):
         step = np.clip(np.float32(timestep), 0, len(self.sigmas) - 1)
         low, high, share = int(np.floor(step)), int(np.ceil(step)), step - np.floor(step)
         log = (np.float32(1) - share) * self.log_sigmas[low] + share * self.log_sigmas[high]
-        return float(np.exp(log))
+        return float(single(np.exp, log))
 
     def sigma_at(self, part: float) -> float:
         """Return the level after `part` of the course, 0 to 1."""
@@ -235,8 +245,7 @@ class Flow:
 
 def _stable_diffusion_signal() -> NDArray[np.float64]:
     root = np.linspace(BETA_START**0.5, BETA_END**0.5, STEPS_TRAINED, dtype=np.float64)
-    signal: NDArray[np.float64] = np.cumprod(1 - root**2)
-    return signal
+    return np.cumprod(1 - root**2, dtype=np.float64)
 
 
 def _to_pure_noise(sigmas: NDArray[np.float64]) -> NDArray[np.float64]:

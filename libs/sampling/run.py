@@ -4,36 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from array_api_compat import array_namespace
 
 from libs.sampling.course import Course, starts_from_pure_noise
-from libs.sampling.guidance import Seen
 from libs.sampling.levels import Array, Levels
 from libs.sampling.noise import NoiseSource
 from libs.sampling.samplers import Denoise, Sampler, Trail
 
 # Hears how many steps are done, of how many, and the picture seen.
 OnSeen: TypeAlias = Callable[[int, int, Array], None]
-
-
-class Guide(Protocol):
-    """Denoises with guidance: `Guided`, or another that sees both sides."""
-
-    @property
-    def cfg(self) -> float:
-        """How strongly the sides are pushed apart."""
-
-    @property
-    def mix(self) -> Callable[[Seen, float], Array]:
-        """What makes one picture of both sides."""
-
-    def __call__(self, x: Array, sigma: float) -> Array:
-        """Return the picture seen."""
-
-    def seen(self, x: Array, sigma: float, *, both: bool = False) -> Seen:
-        """Return what is seen on both sides; the negative for certain if `both`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +42,7 @@ class Route:
 
 
 def walk(
-    course: Course, start: Start, levels: Levels, guided: Guide, on_seen: OnSeen
+    course: Course, start: Start, levels: Levels, guided: Denoise, on_seen: OnSeen
 ) -> Array | None:
     """Walk the course and return the latent at its end, None if there is nothing to walk."""
     route = Route(
@@ -74,7 +55,7 @@ def walk(
 
 
 def follow(
-    route: Route, start: Start, levels: Levels, guided: Guide, on_seen: OnSeen
+    route: Route, start: Start, levels: Levels, guided: Denoise, on_seen: OnSeen
 ) -> Array | None:
     """Walk a route and return the latent at its end, None if there is nothing to walk."""
     sigmas = route.sigmas
@@ -86,32 +67,25 @@ def follow(
         if route.add_noise
         else array_namespace(latent).zeros_like(latent)
     )
-    denoise: Denoise = _Plain(guided)
+    denoise = guided
     if start.mask is not None:
         around = noise
         if route.sampler.redraws_mask_noise:
             around = start.noise.starting(latent, route.seed + 1)
         denoise = _Inside(denoise, start.mask, latent, around, levels)
     heard = _Heard(denoise, sigmas, on_seen)
-    trail = Trail(denoise=heard, sigmas=sigmas, levels=levels, noise=start.noise, seed=route.seed)
+    trail = Trail(
+        denoise=heard,
+        sigmas=sigmas,
+        levels=levels,
+        noise=start.noise,
+        seed=route.seed,
+        begin=heard.begin,
+    )
     full = starts_from_pure_noise(levels, sigmas[0])
     end = route.sampler.walk(trail, levels.noised(latent, noise, sigmas[0], full=full))
     heard.finish()
     return levels.finished(end, sigmas[-1])
-
-
-@dataclass(frozen=True)
-class _Plain:
-    """The whole latent is denoised."""
-
-    guided: Guide
-
-    def __call__(self, x: Array, sigma: float) -> Array:
-        return self.guided(x, sigma)
-
-    def both(self, x: Array, sigma: float) -> tuple[Array, Array]:
-        seen = self.guided.seen(x, sigma, both=True)
-        return self.guided.mix(seen, self.guided.cfg), seen.negative
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +114,15 @@ class _Inside:
 
 
 class _Heard:
-    """Reports each level of the course once, however often and where a sampler looks."""
+    """Reports the first look of each step; of a sampler with steps of its own, each level.
+
+    Such a sampler tells of no steps: it has reached a level when it looks at or below it.
+    """
 
     def __init__(self, denoise: Denoise, sigmas: Sequence[float], on_seen: OnSeen) -> None:
         self._denoise, self._sigmas, self._on_seen = denoise, sigmas, on_seen
         self._rises = sigmas[-1] > sigmas[0]
+        self._begun: int | None = None
         self._done = 0
         self._last: Array | None = None
 
@@ -158,6 +136,10 @@ class _Heard:
         self._hear(sigma, seen)
         return seen, negative
 
+    def begin(self) -> None:
+        """Hear that a step begins."""
+        self._begun = 1 + (self._begun or 0)
+
     def finish(self) -> None:
         """Report the end, where a sampler does not look at the last level."""
         total = len(self._sigmas) - 1
@@ -166,12 +148,12 @@ class _Heard:
 
     def _hear(self, sigma: float, seen: Array) -> None:
         self._last = seen
-        total, done = len(self._sigmas) - 1, self._done
-        while done < total and self._reached(sigma, self._sigmas[done]):
-            done += 1
-        if done > self._done:
+        total = len(self._sigmas) - 1
+        done = self._reached(sigma) if self._begun is None else self._begun
+        if self._done < done <= total:
             self._done = done
             self._on_seen(done, total, seen)
 
-    def _reached(self, sigma: float, level: float) -> bool:
-        return sigma >= level if self._rises else sigma <= level
+    def _reached(self, sigma: float) -> int:
+        levels = self._sigmas[:-1]
+        return sum(sigma >= level if self._rises else sigma <= level for level in levels)

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from libs.sampling.levels import Levels, Table, sigma_max, sigma_min
+from libs.sampling.levels import Levels, Table, sigma_max, sigma_min, single
 
 Schedule: TypeAlias = Callable[[Levels, int], list[float]]
 
@@ -76,7 +76,7 @@ def karras_between(steps: int, low: float, high: float, rho: float = KARRAS_RHO)
     """Return levels between two, evenly spaced in their rho-th root."""
     first, last = high ** (1 / rho), low ** (1 / rho)
     ramp = np.float32(first) + even(0, 1, steps) * np.float32(last - first)
-    return [*_floats(ramp ** np.float32(rho)), 0.0]
+    return [*_floats(single(lambda ends: ends**rho, ramp)), 0.0]
 
 
 def exponential(levels: Levels, steps: int) -> list[float]:
@@ -86,7 +86,7 @@ def exponential(levels: Levels, steps: int) -> list[float]:
 
 def exponential_between(steps: int, low: float, high: float) -> list[float]:
     """Return levels between two, evenly spaced in their logarithm."""
-    return [*_floats(np.exp(even(math.log(high), math.log(low), steps))), 0.0]
+    return [*_floats(single(np.exp, even(math.log(high), math.log(low), steps))), 0.0]
 
 
 def linear_quadratic(levels: Levels, steps: int) -> list[float]:
@@ -109,7 +109,7 @@ def kl_optimal(levels: Levels, steps: int) -> list[float]:
     """Return levels evenly spaced in their arc tangent (Sabour et al. 2024)."""
     shares = np.arange(steps, dtype=np.float32) / np.float32(max(steps - 1, 1))
     low, high = (np.float32(math.atan(end)) for end in (sigma_min(levels), sigma_max(levels)))
-    return [*_floats(np.tan(shares * low + (np.float32(1) - shares) * high)), 0.0]
+    return [*_floats(single(np.tan, shares * low + (np.float32(1) - shares) * high)), 0.0]
 
 
 SCHEDULES: Mapping[str, Schedule] = {

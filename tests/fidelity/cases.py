@@ -16,7 +16,25 @@ CHECKPOINT = "sd15small.safetensors"
 PICTURE = "fidelity_input.png"
 SAMPLERS = ("euler", "euler_ancestral", "dpmpp_2m", "ddim", "lcm")
 SCHEDULERS = ("normal", "karras", "simple", "sgm_uniform", "beta")
-MORE_SAMPLERS = ("heun", "dpm_2", "dpm_2_ancestral", "lms", "dpmpp_2s_ancestral", "ddpm")
+MORE_SAMPLERS = (
+    "heun",
+    "dpm_2",
+    "dpm_2_ancestral",
+    "lms",
+    "dpmpp_2s_ancestral",
+    "dpmpp_sde",
+    "dpmpp_2m_sde",
+    "dpmpp_3m_sde",
+    "ddpm",
+    "uni_pc",
+    "uni_pc_bh2",
+    "euler_cfg_pp",
+    "res_multistep",
+    "deis",
+    "ipndm",
+    "dpm_fast",
+    "dpm_adaptive",
+)
 MORE_SCHEDULERS = ("exponential", "ddim_uniform", "linear_quadratic", "kl_optimal")
 LONG = (
     "a highly detailed painting of a castle on a hill above a river at dawn, mist over the water, "
@@ -229,6 +247,23 @@ def _with_controlnet(class_type: str, **inputs: Any) -> Workflow:
     return graph
 
 
+def _patched(**patches: dict[str, Any]) -> Workflow:
+    graph = basic()
+    model = ["ckpt", 0]
+    for class_type, inputs in patches.items():
+        graph[class_type] = _node(class_type, model=model, **inputs)
+        model = [class_type, 0]
+    graph["ks"]["inputs"]["model"] = model
+    return graph
+
+
+def _tiled() -> Workflow:
+    graph = basic(width=256, height=256, steps=2)
+    tiles = {"tile_size": 128, "overlap": 32, "temporal_size": 64, "temporal_overlap": 8}
+    graph["dec"] = _node("VAEDecodeTiled", samples=["ks", 0], vae=["ckpt", 2], **tiles)
+    return graph
+
+
 _TO_AND_FROM = {"conditioning_to": ["pos", 0], "conditioning_from": ["pos2", 0]}
 _ONE_AND_TWO = {"conditioning_1": ["pos", 0], "conditioning_2": ["pos2", 0]}
 GRAPHS: Mapping[str, Callable[[], Workflow]] = {
@@ -246,6 +281,12 @@ GRAPHS: Mapping[str, Callable[[], Workflow]] = {
     "timestep_range": _timestep_range,
     "advanced_two_stage": _two_stages,
     "hires_fix": _hires_fix,
+    "vpred_zsnr": lambda: _patched(
+        ModelSamplingDiscrete={"sampling": "v_prediction", "zsnr": True},
+        RescaleCFG={"multiplier": 0.7},
+    ),
+    "freeu": lambda: _patched(FreeU_V2={"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2}),
+    "vae_tiled": _tiled,
     "lora": lambda: _with_loras(("fid_a", 0.8, 0.6)),
     "lora_stack": lambda: _with_loras(("fid_a", 0.8, 0.6), ("fid_b", -0.5, 1.0)),
     "controlnet": lambda: _with_controlnet(

@@ -1,6 +1,7 @@
 """One look per step: Euler, its ancestral kin, and chains walked backwards.
 
-Karras et al. (2022), Ho et al. (2020), Luo et al. (2023).
+Karras et al. (2022), Ho et al. (2020), Luo et al. (2023), Permenter and Yuan (2024, gradient
+estimation), Chung et al. (2024, CFG++).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 
 from libs.sampling.levels import Array
-from libs.sampling.samplers.trail import Trail, split, toward
+from libs.sampling.samplers.trail import Trail, added_split, root, split, toward
 
 
 def euler(trail: Trail, x: Array) -> Array:
@@ -33,6 +34,59 @@ def euler_ancestral(trail: Trail, x: Array, *, eta: float = 1.0, s_noise: float 
     return x
 
 
+def euler_cfg_pp(trail: Trail, x: Array) -> Array:
+    """Follow the slope that is seen without the text, from the picture seen with it."""
+    return euler_ancestral_cfg_pp(trail, x, eta=0.0)
+
+
+def euler_ancestral_cfg_pp(
+    trail: Trail, x: Array, *, eta: float = 1.0, s_noise: float = 1.0
+) -> Array:
+    """Put the picture under the noise seen without the text, and under fresh noise."""
+    adds = eta > 0 and s_noise > 0
+    trail = trail.short_of_noise() if adds else trail
+    draw = trail.draws(x)
+    for here, there in trail.steps():
+        seen, without = trail.denoise.both(x, here)
+        if there == 0:
+            x = seen
+            continue
+        signal, signal_there = trail.signal(here), trail.signal(there)
+        noise = (x - without * signal) / here
+        if not adds:
+            x = seen * signal_there + noise * there
+            continue
+        step = added_split(here / signal, there / signal_there, eta)
+        x = (seen + noise * step.down + draw() * (s_noise * step.up)) * signal_there
+    return x
+
+
+def gradient_estimation(trail: Trail, x: Array, *, ge_gamma: float = 2.0) -> Array:
+    """Follow the slope, and a part of how it changed since the last step."""
+    before: Array | None = None
+    for here, there in trail.steps():
+        seen = trail.denoise(x, here)
+        slope = (x - seen) / here
+        x = seen if there == 0 else x + slope * (there - here)
+        if before is not None and there > 0:
+            x = x + (slope - before) * ((ge_gamma - 1) * (there - here))
+        before = slope
+    return x
+
+
+def gradient_estimation_cfg_pp(trail: Trail, x: Array, *, ge_gamma: float = 2.0) -> Array:
+    """Do the same with the slope that is seen without the text."""
+    before: Array | None = None
+    for here, there in trail.steps():
+        seen, without = trail.denoise.both(x, here)
+        slope = (x - without) / here
+        x = seen + slope * there
+        if before is not None and there > 0:
+            x = x + (slope - before) * ((ge_gamma - 1) * (there - here))
+        before = slope
+    return x
+
+
 def ddpm(trail: Trail, x: Array) -> Array:
     """Walk the chain that the network was trained on backwards (Ho et al. 2020, algorithm 2)."""
     draw = trail.draws(x)
@@ -43,7 +97,7 @@ def ddpm(trail: Trail, x: Array) -> Array:
         x = x / math.sqrt(1.0 + here**2)
         x = (x - guess * ((1 - alpha) / math.sqrt(1 - signal))) * math.sqrt(1.0 / alpha)
         if there > 0:
-            spread = math.sqrt((1 - alpha) * (1.0 - signal_there) / (1.0 - signal))
+            spread = root((1 - alpha) * (1.0 - signal_there) / (1.0 - signal))
             x = x + draw() * spread
         x = x * math.sqrt(1.0 + there**2)
     return x

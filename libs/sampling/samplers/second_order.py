@@ -18,6 +18,28 @@ def heun(trail: Trail, x: Array) -> Array:
     return x
 
 
+def heunpp2(trail: Trail, x: Array) -> Array:
+    """Follow a mean of the slopes at up to three levels, the noisier the heavier later ones.
+
+    Later slopes count by their level's part of the highest; the last step is Euler's, the one
+    before looks one level ahead, all others two.
+    """
+    last = len(trail.sigmas) - 1
+    for at, (here, there) in enumerate(trail.steps()):
+        slope = (x - trail.denoise(x, here)) / here
+        ahead = trail.sigmas[at + 1 : min(at + 3, last)]
+        whole = (len(ahead) + 1) * trail.sigmas[0]
+        mean = slope * (1 - sum(ahead) / whole)
+        probe, reached = x + slope * (there - here), there
+        for number, level in enumerate(ahead):
+            if number:
+                probe, reached = probe + slope * (level - reached), level
+            slope = (probe - trail.denoise(probe, level)) / level
+            mean = mean + slope * (level / whole)
+        x = x + mean * (there - here)
+    return x
+
+
 def dpm_2(trail: Trail, x: Array) -> Array:
     """Follow the slope in the middle of the step."""
     for here, there in trail.steps():

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Protocol, TypeAlias
 
-from libs.sampling.levels import Array, Levels
+import numpy as np
+
+from libs.sampling.levels import Array, Levels, single
 from libs.sampling.noise import Between, Draw, NoiseSource
 
 # A flow's highest level holds no signal at all: its logarithm is taken a little below.
@@ -34,10 +36,13 @@ class Trail:
     levels: Levels
     noise: NoiseSource
     seed: int
+    begin: Callable[[], None] = lambda: None
 
     def steps(self) -> Iterator[tuple[float, float]]:
-        """Return each step: from which level to which."""
-        return pairwise(self.sigmas)
+        """Return each step, from which level to which, and tell that it begins."""
+        for step in pairwise(self.sigmas):
+            self.begin()
+            yield step
 
     def draws(self, x: Array) -> Draw:
         """Return the stream of noise that is added after steps."""
@@ -64,13 +69,17 @@ class Trail:
         if sigma == 0:
             return math.inf
         signal = self.signal(sigma)
-        return math.log(signal / sigma) if signal > 0 else -math.inf
+        return float(single(np.log, signal / sigma)) if signal > 0 else -math.inf
 
     def level(self, log_snr: float) -> float:
         """Return the level of `log_snr`."""
-        if self.levels.is_flow:
-            return 1.0 / (math.exp(log_snr) + 1.0)
-        return math.exp(-log_snr)
+        ratio = float(single(np.exp, -log_snr))
+        return ratio / (1.0 + ratio) if self.levels.is_flow else ratio
+
+    def part_way(self, here: float, there: float, part: float) -> float:
+        """Return the level at a part of the way, in the logarithm; float32 as levels are."""
+        start, end = np.float32(self.log_snr(here)), np.float32(self.log_snr(there))
+        return self.level(float(start + np.float32(part) * (end - start)))
 
 
 Walk: TypeAlias = Callable[[Trail, Array], Array]
@@ -109,23 +118,31 @@ def split(trail: Trail, here: float, there: float, eta: float = 1.0) -> Split:
 
 
 def added_split(here: float, there: float, eta: float = 1.0) -> Split:
-    """Return the split for noise that is added."""
+    """Return the split for noise that is added; in float32, since a middle hangs on its bits."""
     if not eta:
         return Split(there, 0.0)
-    up = min(there, eta * math.sqrt(max(there**2 * (here**2 - there**2) / here**2, 0.0)))
-    return Split(math.sqrt(max(there**2 - up**2, 0.0)), up)
+    first, last = np.float32(here), np.float32(there)
+    square = last**2 * (first**2 - last**2) / first**2
+    up = min(last, np.float32(eta) * np.sqrt(max(square, np.float32(0))))
+    return Split(float(np.sqrt(max(last**2 - up**2, np.float32(0)))), float(up))
 
 
 def _flow_split(here: float, there: float, eta: float) -> Split:
     down = there * (1.0 + (there / here - 1.0) * eta)
     keep = (1.0 - there) / (1.0 - down)
-    up = math.sqrt(max(there**2 - (down * keep) ** 2, 0.0))
+    up = root(there**2 - (down * keep) ** 2)
     return Split(down, up, keep)
 
 
+def root(square: float) -> float:
+    """Return the square root, zero below zero: where levels rise there is no noise to add."""
+    return math.sqrt(max(square, 0.0))
+
+
 def between(here: float, there: float) -> float:
-    """Return the level half-way along the logarithm."""
-    return math.exp((math.log(here) + math.log(there)) / 2)
+    """Return the level half-way along the logarithm, in float32 as levels are."""
+    first, last = (single(np.log, sigma) for sigma in (here, there))
+    return float(single(np.exp, last - (last - first) * np.float32(0.5)))
 
 
 def toward(x: Array, seen: Array, here: float, there: float) -> Array:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from libs.core.errors import Refused
 from libs.diffusion.noise import TorchNoise
 from libs.sampling.noise import COMPATIBILITY_CPU_NOISE
 from libs.sampling.numpy_noise import NumpyNoise, TorchStream
@@ -59,14 +58,12 @@ def test_both_engines_draw_the_same(compatibility):
         assert np.abs(wanted.numpy() - given).max() < 1e-6
 
 
-def test_a_brownian_path_fits_together():
-    between = TorchNoise(0).brownian(3, LIKE, 0.1, 10.0, on_cpu=True)
+@pytest.mark.parametrize(("source", "like"), [(TorchNoise(0), LIKE), (NumpyNoise(0), LIKE.numpy())])
+def test_a_brownian_path_fits_together(source, like):
+    between = source.brownian(3, like, 0.1, 10.0, on_cpu=True)
     whole = between(10.0, 1.0) * 9.0**0.5
     parts = between(10.0, 4.0) * 6.0**0.5 + between(4.0, 1.0) * 3.0**0.5
-    assert torch.allclose(whole, parts, atol=1e-3)
+    assert np.allclose(whole, parts, atol=1e-3)
     assert float(between(10.0, 4.0).std()) == pytest.approx(1.0, abs=0.1)
-
-
-def test_a_brownian_path_needs_torch():
-    with pytest.raises(Refused):
-        NumpyNoise(0).brownian(3, LIKE.numpy(), 0.1, 10.0, on_cpu=True)
+    again = source.brownian(3, like, 0.1, 10.0, on_cpu=True)
+    assert np.allclose(whole, again(10.0, 1.0) * 9.0**0.5)

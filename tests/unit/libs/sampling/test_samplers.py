@@ -47,7 +47,10 @@ def filled(value, shape=(1, 1, 1, 1)) -> Any:
 def test_every_sampler_arrives_at_the_picture_it_sees(name, sigmas, levels):
     x = filled(12.0, (1, 4, 2, 2))
     end = walked(name, lambda x, sigma: np.full_like(x, 2.0), x, sigmas, levels)
-    assert end == pytest.approx(np.full_like(x, 2.0), abs=1e-4)
+    # These stop above zero: at the last level but one, or at a thousandth.
+    left = sigmas[-2] if name in ("dpm_fast", "dpm_adaptive") else 1e-3
+    drawn = 12.0 / sigmas[0] * left
+    assert end == pytest.approx(np.full_like(x, 2.0), abs=drawn)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
@@ -74,7 +77,7 @@ def test_euler_ancestral_steps_too_far_and_adds_noise():
         up = min(there, math.sqrt(there**2 * (here**2 - there**2) / here**2))
         down = math.sqrt(there**2 - up**2)
         wanted = wanted + 0.7 * wanted / here * (down - here) + draw() * up
-    assert np.allclose(given, wanted)
+    assert np.allclose(given, wanted, atol=1e-5)
 
 
 def test_a_flow_keeps_its_variance_under_fresh_noise():
