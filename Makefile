@@ -1,11 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# Files of tests are handed out to as many processes as there are cores, at most four.
+AT_ONCE ?= -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: up demo test test-long check bench chaos conformance fmt
 
 up: .venv/ready-run ; @$(BIN)/studio up
 demo: .venv/ready-run ; @$(BIN)/studio demo
-test: .venv/ready-test ; @$(BIN)/pytest
+test: .venv/ready-test ; @$(BIN)/pytest $(AT_ONCE)
 test-long: .venv/ready-test ; @$(BIN)/pytest -m long
 check: .venv/ready-test ; @$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 bench: .venv/ready-test ; @$(BIN)/python -m tests.bench

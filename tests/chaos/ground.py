@@ -102,7 +102,10 @@ class Ground:
                     return list(await connection.fetch(query, *values))
                 finally:
                     connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, TimeoutError, asyncpg.PostgresError):
+            return []
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError):
+            # How the client says that the server died in the middle of a word.
             return []
 
     async def until(

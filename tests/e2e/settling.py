@@ -38,12 +38,17 @@ def database_url(home: Path) -> str:
     return str(told["addresses"]["database_url"])
 
 
+def archived(home: Path | str) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """Return kind and facts of every archived event, by prompt and in order."""
+    return asyncio.run(_events(home if isinstance(home, str) else database_url(home)))
+
+
 def check(home: Path | str, accepted: list[str]) -> Report:
     """Check every accepted prompt: one end, one charge iff it succeeded, no foreign output.
 
     `home` is a house's folder, or the URL of the database that it was given.
     """
-    events = asyncio.run(_events(home if isinstance(home, str) else database_url(home)))
+    events = archived(home)
     report = Report()
     for prompt_id in accepted:
         story = events.get(prompt_id, [])
@@ -61,7 +66,7 @@ def check(home: Path | str, accepted: list[str]) -> Report:
 
 def ended(home: Path | str, accepted: list[str]) -> bool:
     """Say whether every prompt has its end and its money is settled."""
-    events = asyncio.run(_events(home if isinstance(home, str) else database_url(home)))
+    events = archived(home)
     return all(
         {"RunEnded"} <= {kind for kind, _ in events.get(prompt_id, [])}
         and ENDINGS & {kind for kind, _ in events.get(prompt_id, [])}

@@ -20,7 +20,7 @@ def test_a_living_house_is_sound_and_its_read_models_follow(shared_house: House,
         story = json.loads(shared_house.studio("story", prompt_id, "--json").stdout)
         return str(story[-1]["type"]).endswith("CreditsCaptured")
 
-    wait_until(settled, 20, "billing captures")
+    wait_until(settled, 60, "billing captures")
     told = shared_house.studio("audit", "verify", "--json")
     assert told.returncode == 0, told.stderr
     verified = json.loads(told.stdout)

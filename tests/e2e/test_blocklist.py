@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.houses import House, house, wait_until
+from tests.e2e.settling import archived
 
 OWN_LIST = "policy: ours-1\n[garden]\ngnome*\n"
 
@@ -33,9 +34,7 @@ def asking_for(graph: dict[str, Any], text: str) -> dict[str, Any]:
 
 def types_of(running: House, prompt_id: str) -> list[str]:
     """Return the types of all events of a prompt."""
-    told = running.studio("story", prompt_id, "--json")
-    assert told.returncode == 0, told.stderr
-    return [event["type"] for event in json.loads(told.stdout)]
+    return [kind for kind, _ in archived(running.home).get(prompt_id, [])]
 
 
 @pytest.mark.covers("R344")
@@ -64,12 +63,12 @@ def test_a_listed_word_is_refused_evented_and_not_billed(
         prompt_id = answer.json()["error"]["extra_info"]["prompt_id"]
         assert prompt_id not in api.get("/history").json()
     told = _until_settled(strict_house, prompt_id)
-    assert any("PromptBlocked" in name for name in told)
-    assert any("RunRefused" in name for name in told)
+    assert "PromptBlocked" in told
+    assert "RunRefused" in told
     for never in ("RunQueued", "LeaseGranted", "ExecutionStarted", "CreditsCaptured"):
-        assert not any(never in name for name in told), told
-    held = sum("CreditsHeld" in name for name in told)
-    assert sum("CreditsReleased" in name for name in told) == held
+        assert never not in told
+    held = told.count("CreditsHeld")
+    assert told.count("CreditsReleased") == held
 
 
 @pytest.mark.covers("R344")
@@ -98,9 +97,9 @@ def _until_settled(running: House, prompt_id: str) -> list[str]:
 
     def settled() -> list[str]:
         told = types_of(running, prompt_id)
-        held = any("CreditsHeld" in name for name in told)
-        closed = not held or any("CreditsReleased" in name for name in told)
-        over = any("RunRefused" in name for name in told)
+        held = "CreditsHeld" in told
+        closed = not held or "CreditsReleased" in told
+        over = "RunRefused" in told
         return told if over and closed else []
 
     return list(wait_until(settled, 60, "every hold is closed", pause=0.2))

@@ -37,7 +37,7 @@ async def test_a_house_makes_a_picture_and_is_refused_nothing(
         assert users_on(running) == users
         assert violations(running) == []
         await overstep(running)
-        wait_until(lambda: violations(running), 10, "the server notes what it refuses")
+        wait_until(lambda: violations(running), 60, "the server notes what it refuses")
 
 
 def configuration(running: House) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_a_lease_whose_workers_keep_dying_ends_after_three_attempts(poisoned: Ho
 
 
 def assert_set_aside(target: House, prompt_id: str, before: float, **place: str) -> None:
-    (letter,) = wait_until(lambda: letters.about(target, prompt_id), 30, "the letter is kept")
+    (letter,) = wait_until(lambda: letters.about(target, prompt_id), 60, "the letter is kept")
     assert (letter["service"], letter["reason"]) == ("scheduler", "attempts_used_up")
     assert (letter["tenant"], letter["attempts"]) == ("local", 3)
     assert {name: letter[name] for name in place} == place

@@ -48,7 +48,7 @@ def test_the_story_of_a_prompt_reads_like_its_walk(shared_house: House, api):
         types = [event["type"].rpartition(".")[2] for event in json.loads(story.stdout)]
         return types if "CreditsCaptured" in types else []
 
-    types = wait_until(told, 10, "billing captures")
+    types = wait_until(told, 60, "billing captures")
     assert types[:2] == ["PromptSubmitted", "PromptValidated"]
     assert set(types[2:4]) <= {"PromptCleared", "CreditsHeld", "CreditsGranted"}
     rest = [kind for kind in types if kind not in {"PromptCleared", "CreditsHeld"}]

@@ -9,14 +9,14 @@ from libs.bus.connection import Connection
 from libs.bus.memory import MemoryBus
 from libs.core.errors import Poisoned
 from tests.contract.bus.conftest import World
-from tests.contract.bus.told import append, close, queued
+from tests.contract.bus.told import PATIENCE_SECONDS, append, close, queued
 
 ERROR = Poisoned("it can never succeed")
 
 
 async def read(bus: Bus, count: int, durable: str = "people") -> list[DeadLetter]:
     reading = bus.dead_letters(durable=durable)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         letters = [await anext(reading) for _ in range(count)]
     await close(reading)
     return letters

@@ -94,7 +94,7 @@ async def test_a_reactor_behind_a_wire_that_is_cut_again_and_again_misses_nothin
             if number % 30 == 15:
                 proxy.cut()
                 await asyncio.sleep(0.3)
-        await eventually(lambda: len(set(notes.seqs)) == 150 and len(reader.events) == 150, 30)
+        await eventually(lambda: len(set(notes.seqs)) == 150 and len(reader.events) == 150)
     assert reader.seqs == list(range(1, 151))
 
 
@@ -109,7 +109,7 @@ async def test_a_pause_of_the_server_is_noticed_and_survived(jetstream: World, o
         finally:
             own_nats.go_on()
         await append(jetstream.bus, queued("p2"))
-        await eventually(lambda: 2 in notes.seqs, 15)
+        await eventually(lambda: 2 in notes.seqs)
 
 
 async def test_when_the_server_closes_the_door_every_reader_ends_with_an_error(jetstream: World):
@@ -148,4 +148,4 @@ async def test_a_consumer_that_somebody_deleted_is_made_again(jetstream: World):
         await eventually(lambda: notes.events)
         await connection.api("CONSUMER.DELETE.EVENTS.tests")
         await append(jetstream.bus, queued("p2"))
-        await eventually(lambda: 2 in notes.seqs, 15)
+        await eventually(lambda: 2 in notes.seqs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from time import monotonic
 
 import pytest
@@ -11,7 +12,7 @@ from libs.bus.base import Bus, Signal
 from libs.bus.limits import SIGNALS_WAITING_MAX
 from libs.core.errors import Refused, Unavailable
 from tests.contract.bus.conftest import World
-from tests.contract.bus.told import close, eventually, running
+from tests.contract.bus.told import PATIENCE_SECONDS, close, eventually, running
 
 SUBJECT = "sig.v1.worker.gpu-0"
 
@@ -85,30 +86,34 @@ async def test_an_ask_is_answered_by_one_of_those_who_answer(world: World):
         return b"two " + data
 
     async with running(world.bus.answer("ask.v1.x", one), other.answer("ask.v1.x", two)):
-        await asyncio.sleep(0.3)
-        answers = [await world.bus.ask("ask.v1.x", b"?", 5) for _ in range(40)]
-    assert set(answers) == {b"one ?", b"two ?"}
+        answers: set[bytes] = set()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(answers) < 2:
+                await asyncio.sleep(0.01)
+                with suppress(Unavailable):  # Both have just begun to listen.
+                    answers.add(await world.bus.ask("ask.v1.x", b"?", 5))
+    assert answers == {b"one ?", b"two ?"}
 
 
 async def test_asks_are_answered_many_at_once(bus: Bus):
-    async def slow(data: bytes) -> bytes:
-        await asyncio.sleep(0.3)
+    all_at_once = asyncio.Barrier(20)
+
+    async def together(data: bytes) -> bytes:
+        await all_at_once.wait()
         return data
 
-    async with running(bus.answer("ask.v1.x", slow)):
+    async with running(bus.answer("ask.v1.x", together)):
         await asyncio.sleep(0.2)
-        began = monotonic()
-        asks = (bus.ask("ask.v1.x", str(number).encode(), 5) for number in range(20))
+        asks = (bus.ask("ask.v1.x", str(number).encode(), PATIENCE_SECONDS) for number in range(20))
         answers = await asyncio.gather(*asks)
-        assert monotonic() - began < 3
     assert answers == [str(number).encode() for number in range(20)]
 
 
 async def test_when_nobody_answers_the_ask_fails_fast(bus: Bus):
     began = monotonic()
     with pytest.raises(Unavailable, match="nobody answers"):
-        await bus.ask("ask.v1.nobody", b"?", 10)
-    assert monotonic() - began < 1
+        await bus.ask("ask.v1.nobody", b"?", PATIENCE_SECONDS)
+    assert monotonic() - began < PATIENCE_SECONDS / 3
 
 
 async def test_an_answer_that_is_late_is_no_answer(bus: Bus):
@@ -151,7 +156,7 @@ async def test_whoever_stops_answering_is_not_asked_any_more(bus: Bus):
 
     async with running(bus.answer("ask.v1.x", answer)):
         await asyncio.sleep(0.2)
-        assert await bus.ask("ask.v1.x", b"?", 5) == b"?"
+        assert await bus.ask("ask.v1.x", b"?", PATIENCE_SECONDS) == b"?"
     await asyncio.sleep(0.2)
     with pytest.raises(Unavailable, match="nobody answers"):
         await bus.ask("ask.v1.x", b"?", 5)

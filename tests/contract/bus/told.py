@@ -16,6 +16,8 @@ from libs.events.verdict import PromptRejected
 TENANT = "acme"
 NO_CAUSE = Cause()
 RUNS = ("evt.v1.*.run.*",)
+# What is waited for comes at once on an idle machine, and comes on a busy one.
+PATIENCE_SECONDS = 60
 
 
 def subject(prompt_id: str) -> str:
@@ -43,7 +45,7 @@ async def append(bus: Bus, *events: Event, expected: int = 0) -> tuple[Recorded[
     return await bus.journal.append(TENANT, events, expected, NO_CAUSE)
 
 
-async def eventually(holds: Callable[[], object], seconds: float = 10) -> None:
+async def eventually(holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until something holds; fail when it does not in time."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110  What is waited for lies in another process.

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,15 +16,13 @@ import pytest
 PROBE_USER = 65534
 
 
-def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder that others reach, beside the closed ones that pytest makes."""
-    folder = tmp_path_factory.mktemp("open")
-    temporary = Path(tempfile.gettempdir()).resolve()
-    for one in (folder, *folder.parents):
-        if temporary not in one.parents:
-            break
-        one.chmod(0o755)
-    return folder
+@contextmanager
+def folder_open_to_all() -> Iterator[Path]:
+    """Make a folder that others reach; every pytest of ours closes those that any of them made."""
+    with tempfile.TemporaryDirectory(prefix="studio-open-") as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        yield folder
 
 
 def reachable_python(folder: Path) -> str:

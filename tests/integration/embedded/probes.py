@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 BUCKET = "kept"
 # More than one of the server's chunks of 4 MiB.
 BODY = b"kept" * 1_500_000
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 async def keep_on_nats(url: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 
+PATIENCE_SECONDS = 60
+
 
 @dataclass
 class Client:
@@ -19,7 +21,7 @@ class Client:
 
     async def next(self) -> dict[str, Any]:
         """Return the next text frame."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
         self.frames.append(frame)
         return frame

@@ -119,7 +119,7 @@ async def open_house_on(
     await eventually(started)
     await live.caught_up(10)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         bus: Any = resources.bus
         artifacts: Any = resources.artifacts
         vault: Any = resources.vault
@@ -159,7 +159,7 @@ def _server_of(gateway: Gateway) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
     """Wait until `check` comes true."""
     for _ in range(int(seconds / 0.02)):
         if await check():

@@ -127,7 +127,7 @@ async def test_hip35_shows_two_hundred_entries_unless_asked_for_more(house: Hous
     async def all_there() -> bool:
         return len((await house.http.get("/history")).json()) == 201
 
-    await eventually(all_there, 30)
+    await eventually(all_there)
     assert len((await house.http.get("/api/history")).json()) == 200
     assert len((await house.http.get("/api/history?max_items=5")).json()) == 5
 

@@ -42,7 +42,7 @@ def do(*words: tuple[Json, ...]) -> JsonObject:
 async def test_a_run_is_executed_and_its_output_delivered(tmp_path):
     async with working(tmp_path) as (workshop, _):
         await workshop.submit("p1", do(("step", 3), ("save", "ComfyUI", "hello")))
-        assert (await workshop.house.ended("p1", 10)).outcome == "succeeded"
+        assert (await workshop.house.ended("p1")).outcome == "succeeded"
     started, shown, finished = workshop.news("p1")
     assert isinstance(shown, NodeFinished)
     (output,) = shown.outputs
@@ -68,7 +68,7 @@ async def test_events_and_signals_of_an_attempt_share_one_order_without_a_gap(tm
 
         listening = asyncio.create_task(listen())
         await workshop.submit("p1", do(("step", 5), ("save", "a")))
-        await workshop.house.ended("p1", 10)
+        await workshop.house.ended("p1")
         await workshop.house.bus.drain()
         listening.cancel()
     orders = [step.order for step in heard] + [e.order for e in workshop.news("p1")]  # type: ignore[attr-defined]
@@ -81,8 +81,8 @@ async def test_file_names_are_counted_per_user_folder_and_prefix(tmp_path):
     async with working(tmp_path) as (workshop, _):
         await workshop.submit("p1", do(("save", "a"), ("save", "a"), ("save", "sub/a")))
         await workshop.submit("p2", do(("save", "a")))
-        await workshop.house.ended("p1", 10)
-        await workshop.house.ended("p2", 10)
+        await workshop.house.ended("p1")
+        await workshop.house.ended("p2")
     names = [
         f"{output.subfolder}/{output.filename}"
         for prompt_id in ("p1", "p2")
@@ -96,14 +96,14 @@ async def test_file_names_are_counted_per_user_folder_and_prefix(tmp_path):
 async def test_a_prefix_that_escapes_fails_the_run_and_keeps_nothing(tmp_path):
     async with working(tmp_path) as (workshop, _):
         await workshop.submit("p1", do(("save", "../../etc/x")))
-        assert (await workshop.house.ended("p1", 10)).outcome == "failed"
+        assert (await workshop.house.ended("p1")).outcome == "failed"
     assert workshop.kinds("p1") == ["ExecutionStarted", "ExecutionFailed"]
 
 
 async def test_a_node_that_raises_fails_the_run_and_only_its_author_can_read_why(tmp_path):
     async with working(tmp_path) as (workshop, _):
         await workshop.submit("p1", do(("step", 1), ("fail", "a secret reason")))
-        end = await workshop.house.ended("p1", 10)
+        end = await workshop.house.ended("p1")
     assert (end.outcome, end.reason) == ("failed", "ValueError in node 10 (Fake)")
     failed = workshop.news("p1")[-1]
     assert isinstance(failed, ExecutionFailed)
@@ -118,7 +118,7 @@ async def test_an_engine_that_dies_is_replaced_and_the_run_succeeds_at_the_next_
     async with working(tmp_path) as (workshop, agent):
         before = (await agent.engine.ready())["pid"]
         await workshop.submit("p1", do(("crash_once",), ("save", "a")))
-        end = await workshop.house.ended("p1", 10)
+        end = await workshop.house.ended("p1")
         assert (end.outcome, end.attempt) == ("succeeded", 2)
         assert (await agent.engine.ready())["pid"] != before
     failed = workshop.news("p1")[1]
@@ -129,7 +129,7 @@ async def test_an_engine_that_dies_is_replaced_and_the_run_succeeds_at_the_next_
 async def test_an_engine_that_always_dies_fails_the_run_after_three_attempts(tmp_path):
     async with working(tmp_path) as (workshop, _):
         await workshop.submit("p1", do(("crash",)))
-        end = await workshop.house.ended("p1", 20)
+        end = await workshop.house.ended("p1")
     assert (end.outcome, end.attempt) == ("failed", 3)
     assert "EngineCrashed" in end.reason
 
@@ -141,7 +141,7 @@ async def test_kill_9_of_the_engine_in_the_middle_of_a_step(tmp_path):
         pid = (await agent.engine.ready())["pid"]
         assert isinstance(pid, int)
         os.kill(pid, SIGKILL)
-        end = await workshop.house.ended("p1", 10)
+        end = await workshop.house.ended("p1")
     assert (end.outcome, end.attempt) == ("succeeded", 2)
 
 
@@ -149,7 +149,7 @@ async def test_an_idle_engine_that_dies_harms_no_run(tmp_path):
     async with working(tmp_path) as (workshop, agent):
         agent.engine.kill()
         await workshop.submit("p1", do(("save", "a")))
-        assert (await workshop.house.ended("p1", 10)).outcome == "succeeded"
+        assert (await workshop.house.ended("p1")).outcome == "succeeded"
 
 
 async def test_a_cancel_stops_the_engine_between_two_steps(tmp_path):
@@ -158,7 +158,7 @@ async def test_a_cancel_stops_the_engine_between_two_steps(tmp_path):
         await workshop.submit("p1", do(("step", 500), ("save", "a")))
         await until(lambda: workshop.news("p1"))
         await tell(workshop.house.bus, CancelRequested(prompt_id="p1", by="u1"))
-        assert (await workshop.house.ended("p1", 5)).outcome == "cancelled"
+        assert (await workshop.house.ended("p1")).outcome == "cancelled"
         assert (await agent.engine.ready())["pid"] == pid
     assert workshop.kinds("p1") == ["ExecutionStarted", "ExecutionInterrupted"]
 
@@ -168,9 +168,9 @@ async def test_an_engine_that_does_not_stop_is_killed_and_the_next_run_goes_on(t
         await workshop.submit("p1", do(("hang",)))
         await until(lambda: workshop.news("p1"))
         await tell(workshop.house.bus, CancelRequested(prompt_id="p1", by="u1"))
-        assert (await workshop.house.ended("p1", 5)).outcome == "cancelled"
+        assert (await workshop.house.ended("p1")).outcome == "cancelled"
         await workshop.submit("p2", do(("save", "a")))
-        assert (await workshop.house.ended("p2", 10)).outcome == "succeeded"
+        assert (await workshop.house.ended("p2")).outcome == "succeeded"
         assert agent.job is None or agent.job.outlet.prompt_id != "p1"
 
 
@@ -185,7 +185,7 @@ async def test_heartbeats_go_on_while_the_engine_is_busy(tmp_path):
 
         listening = asyncio.create_task(listen())
         await workshop.submit("p1", do(("step", 1, 1.5), ("save", "a")))
-        end = await workshop.house.ended("p1", 10)
+        end = await workshop.house.ended("p1")
         listening.cancel()
     assert (end.outcome, end.attempt) == ("succeeded", 1)
     assert len([beat for beat in beats if beat.prompt_id == "p1"]) >= 8
@@ -199,7 +199,7 @@ async def test_a_worker_that_leaves_finishes_what_it_has_in_hand(tmp_path):
             await until(lambda: leaving.job is not None)
             mine = leaving.job
             assert mine is not None
-        end = await workshop.house.ended(mine.outlet.prompt_id, 10)
+        end = await workshop.house.ended(mine.outlet.prompt_id)
         assert (end.outcome, end.attempt) == ("succeeded", 1)
     said = workshop.house.bus.journal_events("evt.v1._sys.worker.gpu1-b")
     assert isinstance(said[0], WorkerRegistered)
@@ -215,7 +215,7 @@ async def test_a_worker_that_leaves_hands_back_what_takes_too_long(tmp_path):
         assert workshop.kinds("p1")[-1] == "ExecutionInterrupted"
         await until(lambda: "LeaseExpired" in workshop.house.kinds("p1"))
         async with workshop.worker("gpu0-b"):
-            end = await workshop.house.ended("p1", 20)
+            end = await workshop.house.ended("p1")
     assert (end.outcome, end.attempt) == ("succeeded", 2)
 
 
@@ -232,7 +232,7 @@ async def test_a_new_model_file_appears_by_itself(tmp_path):
 
         await until(listed)
         await workshop.submit("p1", do(("save", "a")), needs=("loras/new.safetensors",))
-        assert (await workshop.house.ended("p1", 10)).outcome == "succeeded"
+        assert (await workshop.house.ended("p1")).outcome == "succeeded"
     lists = workshop.house.bus.journal_events("evt.v1._sys.worker.gpu0-a")
     assert len([event for event in lists if isinstance(event, WeightsListed)]) == 2
 
@@ -254,7 +254,7 @@ async def test_a_worker_that_has_not_looked_at_its_disk_asks_for_nothing(tmp_pat
         path.write_bytes(b"x")
         os.utime(path, (1, 1))
         await workshop.submit("p1", do(("has", "vae", "there.pt")))
-        assert (await workshop.house.ended("p1", 10)).outcome == "succeeded"
+        assert (await workshop.house.ended("p1")).outcome == "succeeded"
         assert looked.is_set()
 
 
@@ -272,7 +272,7 @@ async def test_an_outage_of_the_bus_delays_a_run_and_loses_nothing(tmp_path, mon
 
         monkeypatch.setattr(journal, "append", append)
         await workshop.submit("p1", do(("step", 2), ("save", "a")))
-        end = await workshop.house.ended("p1", 10)
+        end = await workshop.house.ended("p1")
     assert failures == 0
     assert (end.outcome, end.attempt) == ("succeeded", 1)
     assert workshop.kinds("p1") == ["ExecutionStarted", "NodeFinished", "ExecutionFinished"]
@@ -293,7 +293,7 @@ async def test_an_answer_that_was_lost_after_the_write_is_not_written_twice(tmp_
 
         monkeypatch.setattr(journal, "append", append)
         await workshop.submit("p1", do(("save", "a")))
-        end = await workshop.house.ended("p1", 10)
+        end = await workshop.house.ended("p1")
     assert (end.outcome, end.attempt) == ("succeeded", 1)
     assert workshop.kinds("p1") == ["ExecutionStarted", "NodeFinished", "ExecutionFinished"]
 
@@ -305,7 +305,7 @@ async def test_many_runs_on_two_workers_end_once_each(tmp_path, runs):
         for name in names:
             await workshop.submit(name, do(("step", 2), ("save", "a")))
         for name in names:
-            end = await workshop.house.ended(name, 20)
+            end = await workshop.house.ended(name)
             assert (end.outcome, end.attempt) == ("succeeded", 1)
     files = {
         output.filename

@@ -25,7 +25,7 @@ from services.recorder.verifying import verify
 from tests.unit.house import running
 
 SETTINGS = RecorderSettings(refused_seconds=0.05, retry_seconds_max=0.1)
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
 
 
 def recorder(bus: Bus, database: AsyncEngine, settings: RecorderSettings = SETTINGS) -> Service:

@@ -22,6 +22,7 @@ from tests.contract.store import lives
 from tests.contract.store.lives import NOON, TENANT, prompt_id
 from tests.integration.recorder.house import (
     SETTINGS,
+    WAIT_SECONDS,
     archive_of,
     archived_to,
     covered,
@@ -79,7 +80,7 @@ async def test_the_place_is_told_again_while_the_stream_is_silent(bus, database)
         end = await write(bus, lives.success(P1))
         await archived_to(database, end)
         late_ear = bus.another("ear").signals(RECORDED_SUBJECT)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             assert Committed.model_validate_json((await anext(late_ear)).data).seq == end
 
 

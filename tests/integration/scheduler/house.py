@@ -23,6 +23,7 @@ from services.scheduler.settings import SchedulerSettings
 from tests.unit.services.scheduler import told
 
 TENANT = "t"
+PATIENCE_SECONDS = 60
 QUICK = SchedulerSettings(
     poll_seconds=0.2, cancel_seconds=0.4, unfit_seconds=0.3, wait_seconds_max=600
 )
@@ -46,7 +47,7 @@ async def _append(bus: MemoryBus, tenant: str, event: Event) -> None:
         return
 
 
-async def until(holds: Callable[[], object], seconds: float = 5) -> None:
+async def until(holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110
@@ -116,12 +117,14 @@ class House:
         offer = {"slot": worker_id.rpartition("-")[0], "backend": "torch", "vram_total_mib": 8192}
         ask = LeaseAsk(worker_id=worker_id, vram_free_mib=1, **{**offer, **more})
         body = ask.model_dump_json().encode()
-        data = await (via.desk.on_ask(body) if via else self.bus.ask(LEASE_SUBJECT, body, 5))
+        data = await (
+            via.desk.on_ask(body) if via else self.bus.ask(LEASE_SUBJECT, body, PATIENCE_SECONDS)
+        )
         return LeaseAnswer.model_validate_json(data)
 
     async def lease(self, worker_id: str = told.ADA, **more: Any) -> LeaseAnswer:
         """Ask until there is a lease."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (answer := await self.ask(worker_id, **more)).lease is None:
                 pass
         return answer
@@ -173,7 +176,7 @@ class House:
             )
         )
 
-    async def ended(self, prompt_id: str, seconds: float = 5) -> RunEnded:
+    async def ended(self, prompt_id: str, seconds: float = PATIENCE_SECONDS) -> RunEnded:
         """Wait for the end of the run."""
         await until(lambda: self.end(prompt_id), seconds)
         end = self.end(prompt_id)

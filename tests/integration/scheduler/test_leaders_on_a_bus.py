@@ -6,7 +6,7 @@ import asyncio
 
 from libs.events.run import LeaseExpired, LeaseGranted
 from services.scheduler.handlers import Scheduler
-from tests.integration.scheduler.house import House, leading, until
+from tests.integration.scheduler.house import PATIENCE_SECONDS, House, leading, until
 
 SUCCESS = ["RunQueued", "LeaseGranted", "RunEnded"]
 
@@ -31,7 +31,7 @@ async def test_two_schedulers_at_once_queue_lease_and_end_every_run_once():
                     done.add(answer.lease.prompt_id)
                     await house.work(answer)
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await asyncio.gather(*(worker(f"gpu{n}-x", (first, second)[n % 2]) for n in range(4)))
         for name in names:
             assert (await house.ended(name)).outcome == "succeeded"
@@ -77,14 +77,14 @@ async def test_a_worker_that_two_leaders_granted_something_is_handed_the_one_and
 
 
 async def test_a_new_leader_gives_a_lease_one_full_period_before_it_expires():
-    house = House(silence_seconds=0.6)
+    house = House(silence_seconds=1.6)
     async with house.scheduler("s1"):
         await house.submit("p1")
         await house.lease()
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.9)
     async with house.scheduler("s2") as second:
         await leading(second)
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.9)
         assert house.kinds("p1") == ["RunQueued", "LeaseGranted"]
         await until(lambda: "LeaseExpired" in house.kinds("p1"))
     assert [e.attempt for e in house.run_events("p1") if isinstance(e, LeaseExpired)] == [1]

@@ -13,7 +13,16 @@ from libs.events.run import RunQueued, RunRefused
 from libs.events.signals import Stop, control_subject
 from libs.events.worker import WorkerRegistered, WorkerStopped
 from services.scheduler.settings import SchedulerSettings
-from tests.integration.scheduler.house import QUICK, TENANT, House, about, leading, tell, until
+from tests.integration.scheduler.house import (
+    PATIENCE_SECONDS,
+    QUICK,
+    TENANT,
+    House,
+    about,
+    leading,
+    tell,
+    until,
+)
 from tests.unit.services.scheduler import told
 
 SUCCESS = ["RunQueued", "LeaseGranted", "RunEnded"]
@@ -108,7 +117,7 @@ async def test_an_ask_whose_answer_was_lost_gets_the_same_lease_again():
 
 
 async def test_an_ask_waits_for_a_run_and_is_answered_at_once_when_there_is_one():
-    house = House(settings=QUICK.model_copy(update={"poll_seconds": 5.0}))
+    house = House(settings=QUICK.model_copy(update={"poll_seconds": 60.0}))
     async with house.scheduler() as scheduler:
         await leading(scheduler)
         asking = asyncio.create_task(house.ask())
@@ -116,11 +125,11 @@ async def test_an_ask_waits_for_a_run_and_is_answered_at_once_when_there_is_one(
         began = time.perf_counter()
         await house.submit("p1")
         assert (await asking).lease is not None
-        assert time.perf_counter() - began < 0.1
+        assert time.perf_counter() - began < 20
 
 
 async def test_a_silent_worker_loses_its_lease_and_a_beating_one_keeps_it():
-    house = House(silence_seconds=0.5)
+    house = House(silence_seconds=1.5)
     async with house.scheduler():
         await house.submit("p1")
         await house.submit("p2")
@@ -197,13 +206,13 @@ async def test_a_worker_that_stops_hands_its_run_back_at_once():
 
 
 async def test_a_worker_that_leaves_while_it_asks_gets_no_lease():
-    house = House(settings=QUICK.model_copy(update={"poll_seconds": 5.0}))
+    house = House(settings=QUICK.model_copy(update={"poll_seconds": 60.0}))
     async with house.scheduler() as scheduler:
         await leading(scheduler)
         asking = asyncio.create_task(house.ask("gpu0-a"))
         await asyncio.sleep(0.05)
         await tell(house.bus, WorkerStopped(worker_id="gpu0-a", slot="gpu0", reason="drained"))
-        assert (await asyncio.wait_for(asking, 1)).lease is None
+        assert (await asyncio.wait_for(asking, 20)).lease is None
         await house.submit("p1")
         await house.said("p1")
         await house.bus.drain()
@@ -218,7 +227,7 @@ async def test_a_cancel_tells_the_worker_until_it_stops():
         await house.submit("p1")
         await house.lease()
         await tell(house.bus, CancelRequested(prompt_id="p1", by="u1"))
-        stop = Stop.model_validate_json((await asyncio.wait_for(hearing, 5)).data)
+        stop = Stop.model_validate_json((await asyncio.wait_for(hearing, PATIENCE_SECONDS)).data)
         assert (stop.prompt_id, stop.attempt) == ("p1", 1)
         await tell(house.bus, about(told.interrupted(), "p1"))
         assert (await house.ended("p1")).outcome == "cancelled"
