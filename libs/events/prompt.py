@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from libs.events.base import PromptScoped, Sealed
@@ -20,7 +21,8 @@ class PromptSubmitted(PromptEvent):
     `workflow` seals `{prompt, extra_data, targets}` as received. `body_mac` is a keyed digest of
     the body, so that the same id with another body can be told apart without keeping the body.
     `keyed` says that the caller chose the id and may ask again; without it a submission that
-    was not answered in time is withdrawn.
+    was not answered in time is withdrawn. `answer_by` is when such a caller is told that nothing
+    will come of it: a run is not accepted after that, whether or not a withdrawal was written.
     """
 
     user_id: str
@@ -31,6 +33,7 @@ class PromptSubmitted(PromptEvent):
     workflow: Sealed
     body_mac: str
     keyed: bool
+    answer_by: datetime | None = None
     front: bool = False
     priority: float | None = None
     preview_method: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -34,6 +34,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.withdrawal import Withdrawals
 
 RETRY_AFTER_SECONDS = 2
+ON_ITS_WAY_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -72,9 +73,11 @@ class Admission:
         self, who: Principal, submission: Submission, prompt_id: str, *, keyed: bool
     ) -> PromptSubmitted:
         self._require_room(who.tenant)
-        created_ms = int(self.now().timestamp() * 1000)
+        now = self.now()
+        created_ms = int(now.timestamp() * 1000)
         body_mac = await self.vault.mac(who.tenant, who.user_id, canonical(submission.body))
         workflow = submission.workflow(created_ms)
+        bound = timedelta(seconds=self.settings.admission_wait_seconds)
         return PromptSubmitted(
             prompt_id=prompt_id,
             user_id=who.user_id,
@@ -85,6 +88,7 @@ class Admission:
             workflow=await self.vault.seal(who.tenant, who.user_id, workflow),
             body_mac=body_mac,
             keyed=keyed,
+            answer_by=None if keyed else now + bound,
             front=submission.front,
             priority=submission.priority,
             preview_method=submission.preview_method,
@@ -134,7 +138,14 @@ class Admission:
             ) from error
         if not written and (before := await self._answer_before(who, event.prompt_id)):
             return before
-        return await self.live.answers.wait(key, self.settings.admission_wait_seconds)
+        return await self.live.answers.wait(key, self._patience_seconds(event))
+
+    def _patience_seconds(self, event: PromptSubmitted) -> float:
+        """Return how long an answer is waited for; a last one may be on its way at the bound."""
+        if event.answer_by is None:
+            return self.settings.admission_wait_seconds
+        left = (event.answer_by - self.now()).total_seconds()
+        return max(left, 0.0) + ON_ITS_WAY_SECONDS
 
     async def _before(self, tenant: str, prompt_id: str) -> Prompt:
         """Return what the archive knows of an id, as far as it can be asked now.

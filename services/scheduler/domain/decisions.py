@@ -51,7 +51,7 @@ def next_command(
     bounds = terms or Terms()
     match story.run.phase:
         case "new":
-            return _admission(story)
+            return _admission(story, now)
         case "queued":
             return _waiting(story, now, bounds)
         case "leased":
@@ -59,14 +59,14 @@ def next_command(
     return None
 
 
-def _admission(story: Story) -> Decision | None:
+def _admission(story: Story, now: datetime) -> Decision | None:
     if story.withdrawn:
         return RefuseRun(story.prompt_id, 503, "withdrawn", "The prompt was withdrawn in time")
     match story.verdict, story.clearance, story.money:
         case PromptRejected(status=status, code=code), _, _:
             return RefuseRun(story.prompt_id, status, code, "The workflow cannot be executed")
         case PromptValidated() as verdict, PromptCleared(), CreditsHeld():
-            return AdmitRun(story.prompt_id, verdict.tier, verdict.account)
+            return _accepted(story, verdict, now)
         # The refusals wait for each other, so that the order of arrival decides nothing.
         case PromptValidated(), PromptBlocked(category=category), CreditsHeld() | CreditsRefused():
             message = f"The text breaks the policy ({category})"
@@ -74,6 +74,15 @@ def _admission(story: Story) -> Decision | None:
         case PromptValidated(), PromptCleared(), CreditsRefused() as refusal:
             return _unpaid(story.prompt_id, refusal)
     return None
+
+
+def _accepted(story: Story, verdict: PromptValidated, now: datetime) -> Decision:
+    answer_by = story.submitted.answer_by if story.submitted else None
+    if answer_by is not None and answer_by < now:
+        # The caller has been told that nothing comes of it, and cannot ask again.
+        message = "The prompt could not be checked in time; nothing is charged"
+        return RefuseRun(story.prompt_id, 503, "too_late", message)
+    return AdmitRun(story.prompt_id, verdict.tier, verdict.account)
 
 
 def _unpaid(prompt_id: str, refusal: CreditsRefused) -> RefuseRun:

@@ -44,6 +44,8 @@ E = TypeVar("E", bound=Event)
 ATTEMPTS_MAX = 3
 # How late the scheduler may hear of a withdrawal while everything goes wrong.
 HEARING_SECONDS = 60.0
+# What a gateway waits beyond its bound for an answer that is on its way.
+ANSWER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def _one_end(life: Life) -> Said:
     begun = [*life.all(RunQueued), *life.all(RunRefused)]
     if len(begun) != 1:
         yield "I1", f"answered {len(begun)} times"
+    yield from _accepted_in_time(life)
     ends = life.all(RunEnded)
     if life.one(RunQueued) and len(ends) != 1:
         yield "I1", f"an accepted prompt has {len(ends)} ends"
@@ -128,6 +131,14 @@ def _one_end(life: Life) -> Said:
         yield "I7", "a refused prompt went on"
     if ends and life.all(RunEvent)[-1].seq != ends[0].seq:
         yield "I7", "the run went on after its end"
+
+
+def _accepted_in_time(life: Life) -> Said:
+    """Nobody is accepted who was told 503 already and cannot ask again."""
+    submitted, queued = life.one(PromptSubmitted), life.one(RunQueued)
+    answer_by = submitted.event.answer_by if submitted else None
+    if queued and answer_by and (queued.time - answer_by).total_seconds() > ANSWER_SECONDS:
+        yield "answers", f"accepted at {queued.time}, told 503 at {answer_by}"
 
 
 def _attempts(life: Life) -> Said:

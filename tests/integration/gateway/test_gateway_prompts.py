@@ -158,13 +158,16 @@ async def test_a_refused_run_answers_with_its_own_status(
 
 
 async def test_an_unanswered_prompt_is_withdrawn_and_answers_503(engine: AsyncEngine):
-    async with open_house(engine, admission_wait_seconds=0.1) as house:
+    async with open_house(engine, admission_wait_seconds=0.5) as house:
         answer = await house.http.post("/prompt", json={"prompt": GRAPH})
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
-        submitted, withdrawn = house.bus.journal_events()
-        assert isinstance(submitted, PromptSubmitted)
-        assert isinstance(withdrawn, PromptWithdrawn)
+        submitted, withdrawn = house.bus.recorded()
+        assert isinstance(submitted.event, PromptSubmitted)
+        assert isinstance(withdrawn.event, PromptWithdrawn)
+        assert submitted.event.answer_by is not None
+        # Whoever executes prompts knows by itself when it may not do so any more.
+        assert submitted.event.answer_by < withdrawn.time
 
 
 async def test_a_prompt_of_unknown_fate_is_withdrawn_when_the_bus_is_back(
@@ -196,12 +199,13 @@ async def test_a_prompt_of_unknown_fate_is_withdrawn_when_the_bus_is_back(
 
 
 async def test_an_unanswered_prompt_with_a_key_is_kept_and_met_again(engine: AsyncEngine):
-    async with open_house(engine, admission_wait_seconds=0.1) as house:
+    async with open_house(engine, admission_wait_seconds=0.5) as house:
         headers = {"Idempotency-Key": "order-7"}
         first = await house.http.post("/prompt", json={"prompt": GRAPH}, headers=headers)
         assert first.status_code == 503
         submitted = (await house.submitted()).event
         assert submitted.keyed
+        assert submitted.answer_by is None
         await house.accept(submitted.prompt_id)
         again = await house.http.post("/prompt", json={"prompt": GRAPH}, headers=headers)
         assert again.status_code == 200

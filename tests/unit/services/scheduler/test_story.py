@@ -95,6 +95,23 @@ def test_a_prompt_withdrawn_before_it_was_queued_is_refused():
     assert decision.status == 503
 
 
+@pytest.mark.parametrize(
+    ("late_seconds", "expected"), [(-1, AdmitRun), (0, AdmitRun), (1, RefuseRun)]
+)
+def test_a_prompt_whose_caller_has_been_told_503_is_not_accepted_any_more(late_seconds, expected):
+    unkeyed = submitted.model_copy(update={"answer_by": NOON})
+    answers = (unkeyed, *EVERYTHING_GOOD[1:])
+    decision = decided(*answers, now=NOON + timedelta(seconds=late_seconds))
+    assert type(decision) is expected
+    if isinstance(decision, RefuseRun):
+        assert (decision.status, decision.code) == (503, "too_late")
+
+
+def test_a_prompt_with_a_key_may_be_accepted_however_late():
+    decision = decided(*EVERYTHING_GOOD, now=NOON + timedelta(days=1))
+    assert isinstance(decision, AdmitRun)
+
+
 @pytest.mark.parametrize("news", [withdrawn, cancel])
 def test_a_waiting_run_that_nobody_wants_is_cancelled(news):
     decision = decided(*EVERYTHING_GOOD, queued, news)
