@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from libs.diffusion.adapters.blend import SharesByBlock, blended
 from libs.diffusion.architectures.base import Architecture, NetworkPatch, moved
-from libs.diffusion.noise import TorchNoise, mask_in_cells
+from libs.diffusion.noise import TorchNoise, entry_in_cells, mask_in_cells
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
 from libs.diffusion.values import Latents
@@ -115,7 +115,7 @@ class Model:
         def on_seen(done: int, total: int, seen: Tensor) -> None:
             on_step(done, total, lambda: self.draw_preview(seen))
 
-        with self.guided(start.latent, positive, negative, course.cfg) as guided:
+        with self.guided(start.latent, positive, negative, course.cfg, start.mask) as guided:
             end = walk(course, start, self.levels, guided, on_seen)
         return latent if end is None else self.ended(end, latent)
 
@@ -137,17 +137,25 @@ class Model:
 
     @contextmanager
     def guided(
-        self, latent: Tensor, positive: Conditioning, negative: Conditioning, cfg: float
+        self,
+        latent: Tensor,
+        positive: Conditioning,
+        negative: Conditioning,
+        cfg: float,
+        mask: Tensor | None = None,
     ) -> Iterator[Guided]:
-        """Lend a denoiser over the patched network; the patches are taken back at the end."""
+        """Lend a denoiser over the patched network; the patches are taken back at the end.
+
+        `mask` is what of the latent may be painted, which some networks are told.
+        """
         with self.evaluated() as network:
             yield Guided(
                 network=network,
                 levels=self.levels,
-                positive=positive,
-                negative=negative,
+                positive=positive.each(lambda entry: entry_in_cells(entry, latent)),
+                negative=negative.each(lambda entry: entry_in_cells(entry, latent)),
                 cfg=cfg,
-                extras_of=lambda entry, side: self.architecture.extras(entry, side, latent),
+                extras_of=lambda entry, side: self.architecture.extras(entry, side, latent, mask),
                 mix=self.mix,
                 repeats_text=self.architecture.repeats_text,
                 spatial=self.architecture.spatial,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from libs.sampling.conditioning import Entry
 from libs.sampling.noise import COMPATIBILITY_CPU_NOISE, SEED_BITS, Between, Draw, every_place
 
 
@@ -68,3 +70,12 @@ def mask_in_cells(mask: Tensor, latent: Tensor) -> Tensor:
     if cells.shape[0] < count:
         cells = cells.repeat(-(-count // cells.shape[0]), *(1,) * (cells.ndim - 1))
     return cells[:count].expand_as(latent)
+
+
+def entry_in_cells(entry: Entry, latent: Tensor) -> Entry:
+    """Return an entry with its mask, if it has one, in the cells of the latent."""
+    if entry.mask is None:
+        return entry
+    values: Tensor = entry.mask.values.to(latent)
+    cells = functional.interpolate(values[:, None], size=latent.shape[-2:], mode="bilinear")[:, 0]
+    return replace(entry, mask=replace(entry.mask, values=cells))

@@ -18,6 +18,7 @@ SIDE_PIXELS_MAX = 512
 JPEG_QUALITY = 95
 SAMPLES = 8
 CELLS = 8
+COLOURS = 3
 
 
 def draw(projection: Tensor, seen: Tensor) -> bytes:
@@ -28,8 +29,27 @@ def draw(projection: Tensor, seen: Tensor) -> bytes:
     cells = seen[0].float().cpu()
     if cells.ndim == 4:
         cells = cells[:, cells.shape[1] // 2]
-    rgb = torch.einsum("chw,cr->rhw", _with_one(cells[None])[0], projection)
-    factor = min(PIXELS_PER_CELL, SIDE_PIXELS_MAX / max(cells.shape[-2:]))
+    return _jpeg(torch.einsum("chw,cr->rhw", _with_one(cells[None])[0], projection))
+
+
+def draw_principal(seen: Tensor) -> bytes:
+    """Return the first latent as a JPEG in false colours: its three strongest patterns.
+
+    For models that come without a VAE, which alone knows the colours.
+    """
+    cells = seen[0].float().cpu()
+    if cells.ndim == 4:
+        cells = cells[:, cells.shape[1] // 2]
+    flat = cells.flatten(1)
+    flat = flat - flat.mean(1, keepdim=True)
+    patterns, *_ = torch.linalg.svd(flat, full_matrices=False)
+    shown = (patterns[:, :COLOURS].T @ flat).reshape(-1, *cells.shape[1:])
+    strongest = shown.abs().amax((1, 2), keepdim=True).clamp(min=1e-9)
+    return _jpeg(shown / strongest / 2 + 0.5)
+
+
+def _jpeg(rgb: Tensor) -> bytes:
+    factor = min(PIXELS_PER_CELL, SIDE_PIXELS_MAX / max(rgb.shape[-2:]))
     larger = functional.interpolate(rgb[None], scale_factor=factor, mode="bilinear")[0]
     pixels = (larger.clamp(0, 1) * 255).movedim(0, -1).numpy().astype(np.uint8)
     file = BytesIO()

@@ -63,6 +63,15 @@ class Vae:
         latents = self.encode(Picture(emptied.movedim(1, -1)))
         return latents.masked(Mask(grown(hole, grow_pixels)[:, 0].round()))
 
+    def encode_hole(self, image: Picture, mask: Mask) -> tuple[Latents, Latents]:
+        """Turn pictures into latents twice: whole, and with the masked part left grey."""
+        size = (image.height, image.width)
+        values = functional.interpolate(mask.values[:, None], size=size, mode="bilinear")
+        kept = 1.0 - whole_cells(values).round()
+        pixels = whole_cells(image.pixels.movedim(-1, 1))
+        emptied = (pixels - GREY) * kept + GREY
+        return self.encode(image), self.encode(Picture(emptied.movedim(1, -1)))
+
     def _placed(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.placement.device, self.placement.vae)
 

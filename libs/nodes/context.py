@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -64,7 +64,13 @@ class Loader(Protocol):
     """Makes values out of files and numbers; weights in use are shared and bounded."""
 
     def checkpoint(self, path: Path) -> tuple[Model, Clip, Vae]:
-        """Return the three parts of a checkpoint file."""
+        """Return the three parts of a checkpoint file, or of a diffusers folder."""
+
+    def diffusion_model(self, path: Path, weight_format: str = "default") -> Model:
+        """Return the diffusion model that a file holds alone."""
+
+    def text_encoders(self, paths: Sequence[Path], family: str, device: str = "default") -> Clip:
+        """Return text encoders that lie in files of their own, as a family reads them."""
 
     def image_checkpoint(self, path: Path) -> tuple[Model, ClipVision, Vae]:
         """Return the three parts of a checkpoint that takes a picture in place of a text."""
@@ -97,7 +103,10 @@ class Loader(Protocol):
     def blank_image(self, *, width: int, height: int, count: int, color: int) -> Image:
         """Return pictures of one colour, given as 0xRRGGBB."""
 
-    def blank_latent(self, *, width: int, height: int, count: int) -> Latent:
+    def latents(self, data: bytes) -> Latent:
+        """Return the latents in a file that was saved."""
+
+    def blank_latent(self, *, width: int, height: int, count: int, channels: int = 4) -> Latent:
         """Return empty latents for pictures of that size in pixels."""
 
 

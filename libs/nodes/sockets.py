@@ -139,6 +139,48 @@ class Latent(Protocol):
     def masked(self, mask: Mask) -> Latent:
         """Return it with the part to repaint marked."""
 
+    def emptied(self) -> Latent:
+        """Return an empty one of the same size."""
+
+    def scaled_by(self, method: LatentScaling, factor: float) -> Latent:
+        """Return it larger or smaller by a factor."""
+
+    def batched(self, other: Latent) -> Latent:
+        """Return both in one batch, the other in this size."""
+
+    def picked(self, first: int, count: int) -> Latent:
+        """Return some of the batch."""
+
+    def repeated(self, times: int) -> Latent:
+        """Return the batch several times over."""
+
+    def cropped(self, width: int, height: int, x: int, y: int) -> Latent:
+        """Return a rectangle of it, given in pixels."""
+
+    def flipped(self, *, upside_down: bool) -> Latent:
+        """Return it mirrored, top to bottom or left to right."""
+
+    def turned(self, quarters: int) -> Latent:
+        """Return it turned clockwise."""
+
+    def composed(self, other: Latent, x: int, y: int, feather: int) -> Latent:
+        """Return it with another laid over, softly; all in pixels."""
+
+    def pasted(self, source: Latent, x: int, y: int, mask: Mask | None, *, resize: bool) -> Latent:
+        """Return it with another put in where the mask is white; `x` and `y` in pixels."""
+
+    def blended(self, other: Latent, share: float) -> Latent:
+        """Return `share` of it and the rest of another."""
+
+    def interpolated(self, other: Latent, share: float) -> Latent:
+        """Return a blend in which lengths do not shrink."""
+
+    def plus(self, other: Latent, factor: float = 1.0) -> Latent:
+        """Return it with `factor` times another added."""
+
+    def multiplied(self, factor: float) -> Latent:
+        """Return it times a factor."""
+
     def to_bytes(self, metadata: Mapping[str, str]) -> bytes:
         """Return it as a safetensors file."""
 
@@ -157,6 +199,26 @@ class Conditioning(Protocol):
 
     def within(self, *, width: int, height: int, x: int, y: int, strength: float) -> Conditioning:
         """Return it bound to a rectangle, in pixels."""
+
+    def within_share(
+        self, *, width: float, height: float, x: float, y: float, strength: float
+    ) -> Conditioning:
+        """Return it bound to a rectangle, in parts of the picture's sides."""
+
+    def weighing(self, strength: float) -> Conditioning:
+        """Return it with another weight among texts that share a place."""
+
+    def painted(self, mask: Mask, strength: float, *, bounded: bool) -> Conditioning:
+        """Return it bound to what a mask marks, or to the rectangle around that."""
+
+    def around(self, latent: Latent, mask: Mask | None = None) -> Conditioning:
+        """Return it with the picture beside it that is repainted inside the mask, or followed."""
+
+    def with_extras(self, **extras: object) -> Conditioning:
+        """Return it with more beside each text."""
+
+    def zeroed(self) -> Conditioning:
+        """Return it with all numbers of all texts at zero."""
 
     def during(self, start: float, end: float) -> Conditioning:
         """Return it bound to a part of the steps, 0 to 1."""
@@ -204,6 +266,9 @@ class Clip(Protocol):
 
     def encode(self, text: str) -> Conditioning:
         """Encode a text, weights and all."""
+
+    def encode_apart(self, texts: Mapping[str, str | None]) -> Conditioning:
+        """Encode a text of its own for each encoder, by name; None is no text at all."""
 
     def stopping_at(self, layer: int) -> Clip:
         """Return an encoder that stops `layer` (negative) from the end."""
@@ -261,6 +326,9 @@ class Vae(Protocol):
 
     def encode_around(self, image: Image, mask: Mask, grow_pixels: int) -> Latent:
         """Turn pictures into latents with the masked part left grey and marked to repaint."""
+
+    def encode_hole(self, image: Image, mask: Mask) -> tuple[Latent, Latent]:
+        """Turn pictures into latents twice: whole, and with the masked part left grey."""
 
 
 class ClipVisionOutput(Protocol):

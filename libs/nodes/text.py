@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from libs.nodes.declare import Widget, node
-from libs.nodes.sockets import SIDE_PIXELS_MAX, Clip, Conditioning
+from libs.nodes.sockets import SIDE_PIXELS_MAX, Clip, Conditioning, Mask
 
 _Fraction = Widget(min=0.0, max=1.0, step=0.001)
+_Share = Widget(min=0.0, max=1.0, step=0.01)
+_Strength = Widget(min=0.0, max=10.0, step=0.01)
 _Extent = Widget(min=64, max=SIDE_PIXELS_MAX, step=8)
 _Offset = Widget(min=0, max=SIDE_PIXELS_MAX, step=8)
 
@@ -95,3 +97,49 @@ def set_timestep_range(
 ) -> Conditioning:
     """Let a text count in one part of the steps only."""
     return conditioning.during(start, end)
+
+
+@node(
+    "ConditioningSetAreaPercentage",
+    title="Conditioning (Set Area with Percentage)",
+    category="conditioning",
+)
+def set_area_share(
+    *,
+    conditioning: Conditioning,
+    width: Annotated[float, _Share] = 1.0,
+    height: Annotated[float, _Share] = 1.0,
+    x: Annotated[float, _Share] = 0.0,
+    y: Annotated[float, _Share] = 0.0,
+    strength: Annotated[float, _Strength] = 1.0,
+) -> Conditioning:
+    """Let a text count in one rectangle of the picture only, given as parts of its sides."""
+    return conditioning.within_share(width=width, height=height, x=x, y=y, strength=strength)
+
+
+@node("ConditioningSetAreaStrength", title="ConditioningSetAreaStrength", category="conditioning")
+def set_area_strength(
+    *, conditioning: Conditioning, strength: Annotated[float, _Strength] = 1.0
+) -> Conditioning:
+    """Say how much a text weighs among others that share its place."""
+    return conditioning.weighing(strength)
+
+
+@node("ConditioningSetMask", title="Conditioning (Set Mask)", category="conditioning")
+def set_mask(
+    *,
+    conditioning: Conditioning,
+    mask: Annotated[Mask, "White is where the text counts."],
+    strength: Annotated[float, _Strength] = 1.0,
+    set_cond_area: Annotated[
+        Literal["default", "mask bounds"], "Look at the whole picture, or at the marked part alone."
+    ],
+) -> Conditioning:
+    """Let a text count in the masked part of the picture only."""
+    return conditioning.painted(mask, strength, bounded=set_cond_area != "default")
+
+
+@node("ConditioningZeroOut", title="ConditioningZeroOut", category="advanced/conditioning")
+def zero_out(*, conditioning: Conditioning) -> Conditioning:
+    """Replace an encoded text by zeros, which is less than the empty text."""
+    return conditioning.zeroed()

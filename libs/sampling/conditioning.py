@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from array_api_compat import array_namespace
 
@@ -63,6 +63,33 @@ class Painted:
     values: Array
     strength: float = 1.0
     bounded: bool = False
+
+
+class Marks(Protocol):
+    """A mask as it runs along wires."""
+
+    @property
+    def values(self) -> Array:
+        """[count, height, width], 0 to 1."""
+
+
+class Cells(Protocol):
+    """Latents as they run along wires."""
+
+    @property
+    def samples(self) -> Array:
+        """[count, channels, rows, columns]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hole:
+    """A picture that is repainted: latents of what lies around, and what to paint, in pixels.
+
+    Without a mask the picture is followed everywhere, as a drawing is.
+    """
+
+    around: Array
+    mask: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +164,36 @@ class Conditioning:
         share = Share(height, width, y, x)
         return self.each(lambda entry: replace(entry, area=share, strength=strength))
 
+    def weighing(self, strength: float) -> Conditioning:
+        """Return it with another weight among texts that share a place."""
+        return self.each(lambda entry: replace(entry, strength=strength))
+
+    def painted(self, mask: Marks, strength: float, *, bounded: bool) -> Conditioning:
+        """Return it bound to what a mask marks, or to the rectangle around that."""
+        painted = Painted(mask.values, strength, bounded)
+        return self.each(lambda entry: replace(entry, mask=painted))
+
+    def around(self, latent: Cells, mask: Marks | None = None) -> Conditioning:
+        """Return it with the picture beside it that is repainted inside the mask, or followed."""
+        return self.with_extras(inpaint=Hole(latent.samples, mask.values if mask else None))
+
+    def with_extras(self, **extras: object) -> Conditioning:
+        """Return it with more beside each text."""
+        return self.each(lambda entry: entry.with_extras(**extras))
+
+    def zeroed(self) -> Conditioning:
+        """Return it with all numbers of all texts at zero: no text at all, not the empty one."""
+        return self.each(_zeroed)
+
     def during(self, start: float, end: float) -> Conditioning:
         """Return it bound to a part of the steps, 0 to 1."""
         return self.each(lambda entry: replace(entry, start=start, end=end))
+
+
+def _zeroed(entry: Entry) -> Entry:
+    xp = array_namespace(entry.context)
+    pooled = None if entry.pooled is None else xp.zeros_like(entry.pooled)
+    return replace(entry, context=xp.zeros_like(entry.context), pooled=pooled)
 
 
 def _blend(entry: Entry, other: Entry, weight: float) -> Entry:

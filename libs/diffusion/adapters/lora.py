@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import structlog
 import torch
@@ -16,11 +16,11 @@ from libs.core.errors import Refused
 from libs.diffusion.adapters import changes
 from libs.diffusion.adapters.altering import Step, altered
 from libs.diffusion.adapters.lora_file import Group, LoraFile
-from libs.diffusion.adapters.names import NETWORK, Piece, network_names, tower_names
+from libs.diffusion.adapters.names import NETWORK, TOWERS, Piece, network_names, tower_names
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.model import Model
 from libs.diffusion.residency import Resident
-from libs.diffusion.text.clip import Clip
+from libs.diffusion.text.clip import Clip, T5Tower, Tower
 
 M = TypeVar("M", bound=nn.Module)
 log = structlog.get_logger(__name__)
@@ -104,12 +104,12 @@ class Lora:
         used = fitted.groups
         model = replace(model, network=self._altered(model.network, fitted, strength_model))
         if clip is not None:
-            towers = []
-            for number, tower in enumerate(clip.towers):
-                fitted = self._fitted(tower.network, number)
+            towers: list[Tower | T5Tower] = []
+            for tower in clip.towers:
+                fitted = self._fitted(tower.network, TOWERS[tower.name])
                 used |= fitted.groups
                 network = self._altered(tower.network, fitted, strength_clip, TEXT_STORED)
-                towers.append(replace(tower, network=network))
+                towers.append(replace(tower, network=cast("Any", network)))
             clip = replace(clip, towers=tuple(towers))
         self._report(used, with_text=clip is not None)
         return model, clip

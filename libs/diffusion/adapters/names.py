@@ -12,6 +12,8 @@ from typing import Final, TypeAlias
 from libs.diffusion.loader.unet_names import single_file_names
 
 NETWORK: Final = -1
+# The numbers of text encoders, by their names.
+TOWERS: Final[Mapping[str, int]] = {"l": 0, "g": 1, "t5xxl": 2}
 # Before a module's name, and which network is meant: the diffusion network, or the text
 # encoder of that number. Longer ones come first.
 PREFIXES: Final[Mapping[str, int]] = {

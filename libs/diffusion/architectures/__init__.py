@@ -17,6 +17,8 @@ from libs.diffusion.architectures.base import Architecture, NetworkWeights
 MODULES: Final = (
     "libs.diffusion.architectures.stable_video",
     "libs.diffusion.architectures.stable_diffusion",
+    "libs.diffusion.architectures.sd3",
+    "libs.diffusion.architectures.flux",
 )
 GROUP: Final = "hanzo_studio.architectures"
 NAMES_SHOWN: Final = 3

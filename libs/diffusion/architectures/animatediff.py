@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import LatentFormat
 from libs.diffusion.architectures.stable_diffusion import SD1, StableDiffusion
-from libs.diffusion.text.tower import TowerKind
+from libs.diffusion.text.reading import Reading
 from libs.sampling.conditioning import Entry
 from libs.sampling.control import Call, Extras
 from libs.sampling.levels import BETA_END, BETA_START, STEPS_TRAINED, Chain
@@ -107,7 +107,9 @@ class AnimateDiff:
 
         return self.base.evaluate(cast("nn.Module", of_pictures), call)
 
-    def extras(self, entry: Entry, positive: bool, latent: Tensor) -> Extras:
+    def extras(
+        self, entry: Entry, positive: bool, latent: Tensor, mask: Tensor | None = None
+    ) -> Extras:
         if not FRAMES_MIN <= len(latent) <= FRAMES_MAX:
             raise Refused(
                 "an animated model makes videos of 16 to 32 frames",
@@ -116,10 +118,15 @@ class AnimateDiff:
                 minimum=FRAMES_MIN,
                 maximum=FRAMES_MAX,
             )
-        return self.base.extras(entry, positive, latent)
+        return self.base.extras(entry, positive, latent, mask)
 
-    def tower_kind(self, open_clip: bool) -> TowerKind:
-        return self.base.tower_kind(open_clip)
+    @property
+    def half(self) -> torch.dtype:
+        return self.base.half
+
+    @property
+    def reading(self) -> Reading:
+        return self.base.reading
 
 
 def _cut(call: Call, videos: int, span: slice) -> Call:

@@ -4,46 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from libs.diffusion.text.tower import TowerKind
+from libs.diffusion.text.reading import Reading
 from libs.sampling.conditioning import Entry
 from libs.sampling.control import Call, Extras
 from libs.sampling.levels import Levels
 
-PREFIX = "model.diffusion_model."
+PREFIX: Final = "model.diffusion_model."
 # In a checkpoint, and in a folder with a part for each network.
-PREFIXES = (PREFIX, "unet.", "transformer.")
+PREFIXES: Final = (PREFIX, "unet.", "transformer.")
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+Settings: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class NetworkWeights:
     """The names and sizes of a diffusion network's tensors, and of all that the file holds.
 
-    `shapes` lacks the prefix that checkpoints put before a network; a file that holds a network
-    alone has none.
+    `shapes` lacks `prefix`, which checkpoints put before a network; a file that holds a network
+    alone has none. Out of a diffusers folder come the class of the network, its settings and
+    those of its scheduler, and the names are diffusers' own.
     """
 
     shapes: Shapes
     file: Shapes
     prefix: str = ""
+    network_class: str = ""
+    settings: Settings = field(default_factory=dict)
+    schedule: Settings = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file: Shapes) -> NetworkWeights:
-        """Find the network in a file."""
+    def of(
+        cls,
+        file: Shapes,
+        classes: Mapping[str, Any] | None = None,
+        configs: Mapping[str, Settings] | None = None,
+    ) -> NetworkWeights:
+        """Find the network in a file, or in a folder with these classes and settings."""
         found = (one for one in PREFIXES if any(name.startswith(one) for name in file))
         prefix = next(found, "")
-        inside = {
-            name.removeprefix(prefix): shape
-            for name, shape in file.items()
-            if name.startswith(prefix)
-        }
-        return cls(inside, file, prefix)
+        part = prefix.removesuffix(".")
+        configs = configs or {}
+        return cls(
+            _under(file, prefix),
+            file,
+            prefix,
+            str((classes or {}).get(part, "")),
+            configs.get(part, {}),
+            configs.get("scheduler", {}),
+        )
 
 
 @dataclass(frozen=True)
@@ -105,17 +119,27 @@ class Architecture(Protocol):
     def spatial(self) -> frozenset[str]:
         """The extras that are cut with an area."""
 
+    @property
+    def half(self) -> torch.dtype:
+        """The half precision that it is computed in where a device has one."""
+
     def build(self, tensors: dict[str, Tensor]) -> nn.Module:
         """Build the network from its tensors, without prefix; raise Refused if they do not fit."""
 
     def evaluate(self, network: nn.Module, call: Call) -> Tensor:
         """Ask the network; everything in `call` lies on its device."""
 
-    def extras(self, entry: Entry, positive: bool, latent: Tensor) -> Extras:
-        """Return what goes to the network beside an entry's text, one or more per picture."""
+    def extras(
+        self, entry: Entry, positive: bool, latent: Tensor, mask: Tensor | None = None
+    ) -> Extras:
+        """Return what goes to the network beside an entry's text, one or more per picture.
 
-    def tower_kind(self, open_clip: bool) -> TowerKind:
-        """Say how a text encoder in a checkpoint of this kind is read."""
+        `latent` is what the course starts from, scaled, and `mask` what of it may be painted.
+        """
+
+    @property
+    def reading(self) -> Reading:
+        """How the text encoders beside such a network are read."""
 
 
 class NetworkPatch(Protocol):
@@ -135,3 +159,9 @@ class NetworkPatch(Protocol):
 def moved(extras: Extras, device: torch.device) -> dict[str, Tensor]:
     """Return the extras on a device."""
     return {name: extra.to(device) for name, extra in extras.items()}
+
+
+def _under(file: Shapes, prefix: str) -> Shapes:
+    return {
+        name.removeprefix(prefix): shape for name, shape in file.items() if name.startswith(prefix)
+    }

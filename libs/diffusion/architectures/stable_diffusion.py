@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import PREFIX, LatentFormat, NetworkWeights
+from libs.diffusion.architectures.inpainting import mask_and_surroundings
 from libs.diffusion.loader.build import build
 from libs.diffusion.loader.unet import UnetShape
-from libs.diffusion.text.tower import TowerKind
+from libs.diffusion.text import reading
+from libs.diffusion.text.reading import Reading
 from libs.sampling.conditioning import Entry
 from libs.sampling.control import Call, Extras
 from libs.sampling.levels import Chain
@@ -23,7 +25,8 @@ from libs.sampling.levels import Chain
 V_PREDICTION_KEY: Final = "v_pred"
 ZERO_TERMINAL_SNR_KEY: Final = "ztsnr"
 FIRST: Final = "input_blocks.0.0.weight"
-OPEN_CLIP_PAD: Final = 0
+LAST: Final = "out.2.weight"
+NETWORK_CLASS: Final = "UNet2DConditionModel"
 AESTHETIC_POSITIVE: Final = 6.0
 AESTHETIC_NEGATIVE: Final = 2.5
 TEXT_LATENT_CHANNELS: Final = 4
@@ -41,18 +44,30 @@ class Family:
     native_pixels: int
     latent_scale: float
     time_ids: int
+    reading: Reading
 
 
-SD1: Final = Family("sd1", native_pixels=512, latent_scale=0.18215, time_ids=0)
-SDXL: Final = Family("sdxl", native_pixels=1024, latent_scale=0.13025, time_ids=6)
-SDXL_REFINER: Final = Family("sdxl_refiner", native_pixels=1024, latent_scale=0.13025, time_ids=5)
+SD1: Final = Family("sd1", 512, 0.18215, 0, reading.SD1)
+SDXL: Final = Family("sdxl", 1024, 0.13025, 6, reading.SDXL)
+SDXL_REFINER: Final = Family("sdxl_refiner", 1024, 0.13025, 5, reading.SDXL_REFINER)
 
 
 def detect(weights: NetworkWeights) -> StableDiffusion | None:
     """Return the family and sizes, None if this is no such UNet."""
-    if FIRST not in weights.shapes or "out.2.weight" not in weights.shapes:
+    if weights.network_class == NETWORK_CLASS:
+        shape, single_file = UnetShape.of_settings(weights.settings), False
+        levels = Chain(
+            "v" if weights.schedule.get("prediction_type") == "v_prediction" else "eps",
+            zero_terminal_snr=bool(weights.schedule.get("rescale_betas_zero_snr")),
+        )
+    elif FIRST in weights.shapes and LAST in weights.shapes:
+        shape, single_file = UnetShape.of(weights.shapes), True
+        levels = Chain(
+            "v" if V_PREDICTION_KEY in weights.file else "eps",
+            zero_terminal_snr=ZERO_TERMINAL_SNR_KEY in weights.file,
+        )
+    else:
         return None
-    shape = UnetShape.of(weights.shapes)
     if shape.out_channels != TEXT_LATENT_CHANNELS:
         return None
     if shape.in_channels not in (TEXT_LATENT_CHANNELS, INPAINT_CHANNELS):
@@ -61,11 +76,7 @@ def detect(weights: NetworkWeights) -> StableDiffusion | None:
             in_channels=shape.in_channels,
             known=[TEXT_LATENT_CHANNELS, INPAINT_CHANNELS],
         )
-    levels = Chain(
-        "v" if V_PREDICTION_KEY in weights.file else "eps",
-        zero_terminal_snr=ZERO_TERMINAL_SNR_KEY in weights.file,
-    )
-    return StableDiffusion(_family(shape), shape, levels)
+    return StableDiffusion(_family(shape), shape, levels, single_file)
 
 
 def _family(shape: UnetShape) -> Family:
@@ -79,12 +90,14 @@ def _family(shape: UnetShape) -> Family:
 
 @dataclass(frozen=True)
 class StableDiffusion:
-    """A UNet of one of the families."""
+    """A UNet of one of the families; `single_file` says how its tensors are named."""
 
     family: Family
     shape: UnetShape
     levels: Chain
+    single_file: bool = True
     repeats_text: bool = True
+    half: torch.dtype = torch.float16
     spatial: frozenset[str] = field(default=frozenset({"concat"}))
 
     @property
@@ -102,6 +115,8 @@ class StableDiffusion:
 
     def build(self, tensors: dict[str, Tensor]) -> UNet2DConditionModel:
         config = self.shape.config()
+        if not self.single_file:
+            return build(lambda: UNet2DConditionModel(**config), tensors)
         prefixed = {PREFIX + name: tensor for name, tensor in tensors.items()}
         converted = convert_ldm_unet_checkpoint(prefixed, dict(config))
         return build(lambda: UNet2DConditionModel(**config), converted)
@@ -124,17 +139,17 @@ class StableDiffusion:
         )[0]
         return output
 
-    def extras(self, entry: Entry, positive: bool, latent: Tensor) -> Extras:
+    def extras(
+        self, entry: Entry, positive: bool, latent: Tensor, mask: Tensor | None = None
+    ) -> Extras:
         extras = self._sizes(entry, positive, latent)
         if self.is_inpainting:
-            extras["concat"] = _around(entry, latent, self.latent)
+            extras["concat"] = mask_and_surroundings(entry, latent, mask, self.latent)
         return extras
 
-    def tower_kind(self, open_clip: bool) -> TowerKind:
-        pad = OPEN_CLIP_PAD if open_clip else TowerKind().pad
-        if self.family is SD1:
-            return TowerKind(pad=pad)
-        return TowerKind(pad=pad, layer=-2, final_norm=False)
+    @property
+    def reading(self) -> Reading:
+        return self.family.reading
 
     def _sizes(self, entry: Entry, positive: bool, latent: Tensor) -> dict[str, Tensor]:
         if not self.family.time_ids:
@@ -156,16 +171,3 @@ class StableDiffusion:
             "text_embeds": entry.pooled,
             "time_ids": torch.tensor([ids], dtype=torch.float32),
         }
-
-
-def _around(entry: Entry, latent: Tensor, form: LatentFormat) -> Tensor:
-    """Return what an inpainting UNet takes beside the latent: the mask, and what lies around it.
-
-    Without a picture to repaint everything is to be painted over grey.
-    """
-    inside = entry.extras.get("inpaint")
-    if inside is None:
-        mask = torch.ones_like(latent[:, :1])
-        return torch.cat([mask, torch.zeros_like(latent)], 1)
-    mask, around = inside
-    return torch.cat([mask.to(latent), form.inward(around.to(latent))], 1)

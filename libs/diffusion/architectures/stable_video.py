@@ -14,7 +14,7 @@ from libs.core.errors import Refused
 from libs.diffusion.architectures.base import LatentFormat, NetworkWeights
 from libs.diffusion.loader.spatiotemporal import build_unet, is_spatiotemporal
 from libs.diffusion.scaling import scale
-from libs.diffusion.text.tower import TowerKind
+from libs.diffusion.text.reading import Reading
 from libs.sampling.conditioning import Entry
 from libs.sampling.control import Call, Extras
 from libs.sampling.levels import Continuous
@@ -43,6 +43,7 @@ class StableVideo:
     levels: Continuous = field(default=Continuous(lowest=LEVEL_MIN, highest=LEVEL_MAX))
     repeats_text: bool = True
     spatial: frozenset[str] = field(default=frozenset({"concat"}))
+    half: torch.dtype = torch.float16
 
     def build(self, tensors: dict[str, Tensor]) -> UNetSpatioTemporalConditionModel:
         return build_unet(tensors)
@@ -61,7 +62,13 @@ class StableVideo:
         )[0]
         return output.flatten(0, 1)
 
-    def extras(self, entry: Entry, positive: bool, latent: Tensor) -> Extras:  # noqa: ARG002
+    def extras(
+        self,
+        entry: Entry,
+        positive: bool,  # noqa: ARG002
+        latent: Tensor,
+        mask: Tensor | None = None,  # noqa: ARG002
+    ) -> Extras:
         frames = len(latent)
         if not FRAMES_MIN <= frames <= FRAMES_MAX:
             raise Refused(
@@ -82,7 +89,8 @@ class StableVideo:
             "concat": _beside(entry.extras.get("first_frame"), latent),
         }
 
-    def tower_kind(self, open_clip: bool) -> TowerKind:  # noqa: ARG002
+    @property
+    def reading(self) -> Reading:
         raise Refused(
             "this model takes a picture and no text; load it with ImageOnlyCheckpointLoader"
         )

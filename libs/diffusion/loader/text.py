@@ -1,117 +1,94 @@
-"""The text encoders in a checkpoint: where they are, how they are shaped, how they are read."""
+"""The text encoders in a file: where they are, and which of the known ones each is."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final, Literal
 
-import torch
-from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from libs.diffusion.text.reading import CLIP_G, CLIP_L, T5
 
-from libs.diffusion.loader.build import build
-from libs.diffusion.text.tower import TowerNetwork
-from libs.text.tokenizer import END, START
+# Where checkpoints keep text encoders.
+PREFIXES: Final = ("cond_stage_model.", "conditioner.embedders.", "text_encoders.")
+NAMES: Final = {"clip_l": CLIP_L, "clip_g": CLIP_G, "t5xxl": T5}
+FOLDER_PARTS: Final = ("text_encoder", "text_encoder_2", "text_encoder_3")
+# How the three ways of writing a text encoder are told.
+TRANSFORMERS_ENDING: Final = "embeddings.token_embedding.weight"
+OPEN_CLIP_ENDING: Final = "token_embedding.weight"
+T5_ENDING: Final = "encoder.block.0.layer.0.SelfAttention.q.weight"
+INNER: Final = "text_model."
+# Of the CLIP text networks that files hold alone only CLIP-G is that deep.
+CLIP_G_LAYER: Final = f"{INNER}encoder.layers.30.mlp.fc1.weight"
 
-CHANNELS_PER_HEAD = 64
-PREFIXES = ("cond_stage_model.", "conditioner.embedders.")
-# The two ways in which checkpoints write a CLIP text network.
-TRANSFORMERS_ENDING = "embeddings.token_embedding.weight"
-OPEN_CLIP_ENDING = "token_embedding.weight"
-
-OPEN_CLIP_NAMES = {
-    "token_embedding.weight": "embeddings.token_embedding.weight",
-    "positional_embedding": "embeddings.position_embedding.weight",
-    "ln_final.weight": "final_layer_norm.weight",
-    "ln_final.bias": "final_layer_norm.bias",
-}
-OPEN_CLIP_LAYER_NAMES = {
-    "ln_1": "layer_norm1",
-    "ln_2": "layer_norm2",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-    "attn.out_proj": "self_attn.out_proj",
-}
-OPEN_CLIP_LAYER = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)")
-TEXT_PROJECTION = "text_projection"
-
+Layout = Literal["transformers", "open_clip", "t5"]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class TowerPlace:
-    """Where a text encoder's tensors start, and which of the two ways they are written in."""
+    """A text encoder: what its tensors' names start with, how it is written, and its name."""
 
     prefix: str
-    open_clip: bool
+    layout: Layout
+    name: str
+
+    @property
+    def act(self) -> str:
+        """What stands between its layers."""
+        return "quick_gelu" if self.name == CLIP_L else "gelu"
 
 
 def towers_in(shapes: Shapes) -> tuple[TowerPlace, ...]:
     """Find the text encoders of a checkpoint, in the order in which they are put side by side."""
-    places = []
+    found = []
     for name in sorted(shapes):
-        if not name.startswith(PREFIXES):
+        if name.startswith(PREFIXES) and (start := _start(name)) is not None:
+            layout, prefix = start
+            found.append(TowerPlace(prefix, layout, _name(prefix, layout)))
+    return tuple(found)
+
+
+def towers_in_folder(shapes: Shapes, configs: Mapping[str, Any]) -> tuple[TowerPlace, ...]:
+    """Find the text encoders of a diffusers folder."""
+    found = []
+    for part in FOLDER_PARTS:
+        prefix = f"{part}."
+        if f"{prefix}{T5_ENDING}" in shapes:
+            found.append(TowerPlace(prefix, "t5", T5))
+        elif any(name.startswith(prefix) for name in shapes):
+            act = configs.get(part, {}).get("hidden_act")
+            name = CLIP_L if act == "quick_gelu" else CLIP_G
+            found.append(TowerPlace(prefix, "transformers", name))
+    return tuple(found)
+
+
+def tower_alone(shapes: Shapes) -> TowerPlace | None:
+    """Return the text encoder that a file holds alone, None if it is none."""
+    for name in sorted(shapes):
+        start = _start(name)
+        if start is None:
             continue
-        if name.endswith(TRANSFORMERS_ENDING):
-            places.append(TowerPlace(name.removesuffix(TRANSFORMERS_ENDING), open_clip=False))
-        elif name.endswith(OPEN_CLIP_ENDING):
-            places.append(TowerPlace(name.removesuffix(OPEN_CLIP_ENDING), open_clip=True))
-    return tuple(places)
+        layout, prefix = start
+        if layout != "transformers":
+            return TowerPlace(prefix, layout, T5 if layout == "t5" else CLIP_G)
+        deep = f"{prefix}{CLIP_G_LAYER}" in shapes
+        return TowerPlace(prefix, layout, CLIP_G if deep else CLIP_L)
+    return None
 
 
-def build_tower(place: TowerPlace, tensors: dict[str, Tensor]) -> TowerNetwork:
-    """Build a text encoder from its tensors, without prefix."""
-    projection = tensors.pop(TEXT_PROJECTION, None)
-    tensors.pop("logit_scale", None)
-    if place.open_clip:
-        tensors = from_open_clip(tensors)
-    config = text_config(tensors, act="gelu" if place.open_clip else "quick_gelu")
-    text = build(lambda: CLIPTextModel(config), tensors)
-    return TowerNetwork(text, _linear(projection) if projection is not None else None)
+def _start(name: str) -> tuple[Layout, str] | None:
+    """Return how a text encoder is written and its prefix, if `name` is the tensor that tells."""
+    if name.endswith(T5_ENDING):
+        return "t5", name.removesuffix(T5_ENDING)
+    if name.endswith(TRANSFORMERS_ENDING):
+        return "transformers", name.removesuffix(TRANSFORMERS_ENDING).removesuffix(INNER)
+    if name.endswith(OPEN_CLIP_ENDING):
+        return "open_clip", name.removesuffix(OPEN_CLIP_ENDING)
+    return None
 
 
-def text_config(tensors: Mapping[str, Tensor], act: str) -> CLIPTextConfig:
-    """Return what transformers builds this text network from."""
-    vocabulary, width = tensors["embeddings.token_embedding.weight"].shape
-    layers = {name.split(".")[2] for name in tensors if name.startswith("encoder.layers.")}
-    return CLIPTextConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        intermediate_size=tensors["encoder.layers.0.mlp.fc1.weight"].shape[0],
-        num_hidden_layers=len(layers),
-        num_attention_heads=max(1, width // CHANNELS_PER_HEAD),
-        max_position_embeddings=tensors["embeddings.position_embedding.weight"].shape[0],
-        hidden_act=act,
-        projection_dim=width,
-        bos_token_id=START,
-        eos_token_id=END,
-        pad_token_id=END,
-    )
-
-
-def from_open_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename an open_clip text network's tensors, and split its joined projections."""
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        layer = OPEN_CLIP_LAYER.fullmatch(name)
-        if layer is None:
-            renamed[OPEN_CLIP_NAMES.get(name, name)] = tensor
-            continue
-        stem, inner = f"encoder.layers.{layer[1]}.", layer[2]
-        if inner.startswith("attn.in_proj_"):
-            ending = inner.removeprefix("attn.in_proj_")
-            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
-                renamed[f"{stem}self_attn.{part}_proj.{ending}"] = piece
-        else:
-            module, _, ending = inner.rpartition(".")
-            renamed[f"{stem}{OPEN_CLIP_LAYER_NAMES.get(module, module)}.{ending}"] = tensor
-    return renamed
-
-
-def _linear(weight: Tensor) -> nn.Linear:
-    """Return the projection as a layer; the checkpoint holds it the other way round."""
-    with torch.device("meta"):
-        layer = nn.Linear(weight.shape[0], weight.shape[1], bias=False)
-    layer.load_state_dict({"weight": weight.T}, assign=True)
-    return layer.requires_grad_(False)
+def _name(prefix: str, layout: Layout) -> str:
+    parts = prefix.split(".")
+    if parts[0] == "text_encoders" and parts[1] in NAMES:
+        return NAMES[parts[1]]
+    return {"open_clip": CLIP_G, "transformers": CLIP_L, "t5": T5}[layout]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,24 @@ class UnetShape:
             linear=len(_first(shapes, ".1.proj_in.weight")) == 2,
         )
 
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any]) -> UnetShape:
+        """Derive the shape from the settings in a diffusers folder."""
+        widths = settings["block_out_channels"]
+        deep = [name.startswith("CrossAttn") for name in settings["down_block_types"]]
+        depths = _each(settings.get("transformer_layers_per_block", 1), len(widths))
+        blocks = _each(settings.get("layers_per_block", 2), len(widths))
+        levels = zip(widths, blocks, depths, deep, strict=True)
+        return cls(
+            levels=tuple(Level(w, b, depth if has else 0) for w, b, depth, has in levels),
+            middle_depth=depths[-1],
+            in_channels=settings["in_channels"],
+            out_channels=settings["out_channels"],
+            context=settings["cross_attention_dim"],
+            summary=settings.get("projection_class_embeddings_input_dim") or 0,
+            linear=bool(settings.get("use_linear_projection")),
+        )
+
     def config(self) -> dict[str, Any]:
         """Return what diffusers builds this UNet from."""
         widths = tuple(level.channels for level in self.levels)
@@ -86,6 +104,10 @@ class UnetShape:
         if not self.summary:
             return HEADS_OF_SD1
         return tuple(max(1, width // CHANNELS_PER_HEAD) for width in widths)
+
+
+def _each(value: int | Sequence[int], count: int) -> list[int]:
+    return [value] * count if isinstance(value, int) else list(value)
 
 
 def norm_groups(widths: tuple[int, ...]) -> int:

@@ -12,7 +12,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from libs.core.errors import Refused
 from libs.diffusion.loader.build import build
-from libs.diffusion.loader.text import from_open_clip
+from libs.diffusion.loader.clip_tower import from_open_clip
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 

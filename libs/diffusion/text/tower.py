@@ -29,28 +29,35 @@ class TowerNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class TowerKind:
-    """How a tower is read: its padding, its usual last layer, and the norm behind it."""
+    """How a tower is read: its padding, its usual last layer, and the norm behind it.
+
+    The summary of a text is projected where the tower has a projection, unless told otherwise.
+    """
 
     pad: int = END
     layer: int = -1
     final_norm: bool = True
+    projected: bool = True
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text: [1, tokens, width], and its summary [1, width] where the tower projects one."""
+    """A text: [1, tokens, width], and its summary [1, width] where there is one."""
 
     context: Tensor
     pooled: Tensor | None
 
 
 @torch.inference_mode()
-def encode(network: TowerNetwork, kind: TowerKind, text: str, layer: int | None) -> Encoded:
-    """Encode a weighted text, all its chunks in one batch.
+def encode(
+    network: TowerNetwork, kind: TowerKind, text: str, layer: int | None, chunks_min: int = 1
+) -> Encoded:
+    """Encode a weighted text, all its chunks in one batch, `chunks_min` at the least.
 
     A weighted token is moved along the line from what the empty text has in its place.
     """
     pieces = chunks(text, tokenizer(), kind.pad)
+    pieces += [empty_chunk(kind.pad)] * (chunks_min - len(pieces))
     weighted = any(token.weight != 1.0 for piece in pieces for token in piece)
     batch = [*pieces, empty_chunk(kind.pad)] if weighted else pieces
     ids = torch.tensor([[token.id for token in piece] for piece in batch])
@@ -63,8 +70,8 @@ def encode(network: TowerNetwork, kind: TowerKind, text: str, layer: int | None)
         # Asked to stop before its first layer, a tower does not stop early at all.
         context = output.last_hidden_state
     if weighted:
-        context = _weigh(context[:-1], context[-1:], pieces)
-    pooled = _pooled(network, output.last_hidden_state[:1], pieces[0])
+        context = weighed(context[:-1], context[-1:], pieces)
+    pooled = _pooled(network, kind, output.last_hidden_state[:1], pieces[0])
     return Encoded(context.float().reshape(1, -1, context.shape[-1]).cpu(), pooled)
 
 
@@ -75,16 +82,20 @@ def _context(network: TowerNetwork, kind: TowerKind, state: Tensor) -> Tensor:
     return normed
 
 
-def _weigh(context: Tensor, empty: Tensor, pieces: Sequence[Sequence[Token]]) -> Tensor:
+def weighed(context: Tensor, empty: Tensor, pieces: Sequence[Sequence[Token]]) -> Tensor:
+    """Move each token along the line from what the empty text has in its place."""
     weights = torch.tensor([[token.weight for token in piece] for piece in pieces])
     weight = weights[..., None].to(context.device)
     return torch.where(weight == 1, context, (context - empty) * weight + empty)
 
 
-def _pooled(network: TowerNetwork, last: Tensor, piece: Chunk) -> Tensor | None:
-    """Return the projection of the first chunk's end mark: the first of its id."""
+def _pooled(network: TowerNetwork, kind: TowerKind, last: Tensor, piece: Chunk) -> Tensor | None:
+    """Return what stands at the first chunk's end mark, the first of its id."""
+    end = [token.id for token in piece].index(END)
+    state = last[:, end]
+    if not kind.projected:
+        return state.float().cpu()
     if network.projection is None:
         return None
-    end = [token.id for token in piece].index(END)
-    projected: Tensor = network.projection(last[:, end])
+    projected: Tensor = network.projection(state)
     return projected.float().cpu()

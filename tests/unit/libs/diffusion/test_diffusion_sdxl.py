@@ -77,7 +77,7 @@ def test_the_sizes_are_those_of_the_picture(parts):
     model = parts[0]
     latent = torch.zeros(1, 4, 128, 96)
     entry = Entry(torch.zeros(1, 77, 192), pooled=torch.ones(1, 128))
-    given = model.architecture.extras(entry, True, latent)
+    given = model.architecture.extras(entry, True, latent, None)
     assert given["time_ids"].tolist() == [[1024.0, 768.0, 0.0, 0.0, 1024.0, 768.0]]
     assert given["text_embeds"].tolist() == [[1.0] * 128]
 
@@ -102,7 +102,11 @@ def test_a_refiner_wants_a_score_for_each_side(tmp_path):
     model, clip, _ = tiny.loader().checkpoint(path)
     latent, extras = torch.zeros(1, 4, 128, 128), model.architecture.extras
     entry = clip.encode("a fox").entries[0]
-    assert extras(entry, True, latent)["time_ids"].tolist() == [[1024.0, 1024.0, 0.0, 0.0, 6.0]]
-    assert extras(entry, False, latent)["time_ids"].tolist() == [[1024.0, 1024.0, 0.0, 0.0, 2.5]]
+    assert extras(entry, True, latent, None)["time_ids"].tolist() == [
+        [1024.0, 1024.0, 0.0, 0.0, 6.0]
+    ]
+    assert extras(entry, False, latent, None)["time_ids"].tolist() == [
+        [1024.0, 1024.0, 0.0, 0.0, 2.5]
+    ]
     end = sample(model, clip.encode("a fox"), clip.encode(""), Latents(torch.zeros(1, 4, 8, 8)))
     assert end.samples.isfinite().all()

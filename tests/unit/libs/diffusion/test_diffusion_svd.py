@@ -165,7 +165,7 @@ def test_pieces_cover_each_frame_once_and_hold_no_more_than_fits(count):
 
 def test_text_nodes_say_which_loader_fits(tmp_path, parts):
     with pytest.raises(Refused, match="ImageOnlyCheckpointLoader"):
-        StableVideo().tower_kind(True)
+        _ = StableVideo().reading
 
 
 def test_an_evaluation_alone_is_one_video(parts):
