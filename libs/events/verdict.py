@@ -31,6 +31,7 @@ class PromptValidated(VerdictEvent):
     """The graph can be executed; `outputs` are the output nodes that will be.
 
     `node_errors` seals the errors of outputs that are skipped, when only some are valid.
+    `engines` names those that may execute it, any if empty.
     """
 
     account: str
@@ -41,6 +42,7 @@ class PromptValidated(VerdictEvent):
     vram_mib: int = 0
     estimate: WorkEstimate
     node_errors: Sealed | None = None
+    engines: tuple[str, ...] = ()
 
 
 class PromptRejected(VerdictEvent):

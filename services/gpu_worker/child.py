@@ -54,6 +54,7 @@ def engine_environment(settings: WorkerSettings) -> dict[str, str]:
         **PINNED,
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
+        "STUDIO_ENGINE": "portable" if settings.is_portable else "torch",
         "STUDIO_ENGINE_DEVICE": settings.device,
         "STUDIO_ENGINE_PRECISION": settings.precision,
         "STUDIO_ENGINE_MODELS_MIB": str(settings.models_mib),

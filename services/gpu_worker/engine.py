@@ -30,6 +30,7 @@ from libs.graph.render import to_comfy
 from libs.graph.schema import Catalogue
 from libs.graph.value import Graph
 from libs.nodes.context import Interrupted, Loader
+from libs.nodes.engines import PORTABLE, TORCH
 from libs.nodes.registry import load, schemas
 from libs.telemetry.logs import set_up_logs
 from libs.telemetry.settings import TelemetrySettings
@@ -39,6 +40,7 @@ from services.gpu_worker.context import EngineContext, Job
 from services.gpu_worker.digests import Digests, File
 from services.gpu_worker.executor import Executor, NodeFailed, ResultMemory
 from services.gpu_worker.frames import Frame, Link
+from services.gpu_worker.portable import PortableBackend, open_portable
 from services.gpu_worker.spans import Stopwatch, Watching
 
 PR_SET_PDEATHSIG: Final = 1
@@ -67,7 +69,7 @@ class Engine:
                 self._stopped.add(_identity(frame.facts))
         os._exit(0)
 
-    def serve(self, backend: Backend, results_mib: int) -> None:
+    def serve(self, backend: Backend | PortableBackend, results_mib: int) -> None:
         """Say hello, then execute jobs for ever."""
         executor = Executor(load(), ResultMemory(results_mib * MIB))
         self.link.send("hello", backend.hello())
@@ -91,7 +93,7 @@ class Engine:
 class _Execution:
     """One job: hears the executor and tells the agent."""
 
-    def __init__(self, engine: Engine, executor: Executor, backend: Backend, job: Job) -> None:
+    def __init__(self, engine: Engine, executor: Executor, backend: Backend | PortableBackend, job: Job) -> None:
         self.engine = engine
         self.executor = executor
         self.backend = backend
@@ -250,7 +252,14 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def main(open_it: Callable[[], Backend] = open_backend) -> None:
+def open_engine() -> Backend | PortableBackend:
+    """Open the engine that the environment names."""
+    if os.environ.get("STUDIO_ENGINE", TORCH) == PORTABLE:
+        return open_portable()
+    return open_backend()
+
+
+def main(open_it: Callable[[], Backend | PortableBackend] = open_engine) -> None:
     """Serve the agent at the other end of the file descriptor given as the argument."""
     die_with_parent()
     set_up_logs("engine", form=TelemetrySettings().log)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from libs import weights
 from libs.chassis.service import Resources, Service
+from libs.weights.exported import ExportedFolder
 from libs.weights.folder import ModelFolder, builtin_files
 from services.gpu_worker.agent import Agent
 from services.gpu_worker.child import EngineChild, engine_command, engine_environment
@@ -26,6 +27,10 @@ def build(
     settings = settings or WorkerSettings()
     house = resources.settings
     models = settings.models or house.home / "models"
+    if settings.is_portable:
+        folder: ModelFolder = ExportedFolder(models.expanduser())
+    else:
+        folder = ModelFolder(models.expanduser(), builtin_files(DEMO))
     agent = Agent(
         worker_id=f"{settings.place}-{uuid4().hex[:12]}",
         bus=resources.bus,
@@ -33,7 +38,7 @@ def build(
         vault=resources.vault,
         shelf=PostgresShelf(resources.database),
         engine=EngineChild(engine_environment(settings), command),
-        folder=ModelFolder(models.expanduser(), builtin_files(DEMO)),
+        folder=folder,
         settings=settings,
         now=resources.now,
         heartbeat_seconds=house.heartbeat_seconds,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import platform
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "coreml", "directml"]
+Engine = Literal["auto", "torch", "portable"]
 Precision = Literal[
     "auto", "fp32", "fp16", "bf16", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2", "int8"
 ]
@@ -31,7 +33,15 @@ class WorkerSettings(BaseSettings):
     models: Path | None = Field(
         default=None, description="Folder of model files; empty means `models` in STUDIO_HOME."
     )
-    device: Device = Field(default="auto", description="Where to compute.")
+    engine: Engine = Field(
+        default="auto",
+        description="What computes: torch, or the portable engine on ONNX Runtime, which executes "
+        "models exported with `studio models export`. auto is torch where it is installed.",
+    )
+    device: Device = Field(
+        default="auto",
+        description="Where to compute; coreml and directml are the portable engine's.",
+    )
     precision: Precision = Field(
         default="auto",
         description="Numbers of diffusion networks: to compute in (fp32, fp16, bf16), or to keep "
@@ -62,6 +72,13 @@ class WorkerSettings(BaseSettings):
     ask_seconds: float = Field(
         default=6.0, ge=0.1, le=60, description="How long to wait for the answer to an ask."
     )
+
+    @property
+    def is_portable(self) -> bool:
+        """Say whether the worker computes without torch."""
+        if self.engine == "auto":
+            return find_spec("torch") is None
+        return self.engine == "portable"
 
     @property
     def place(self) -> str:

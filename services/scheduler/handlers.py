@@ -167,11 +167,11 @@ class Scheduler:
         metrics.look_at(self.board.room, len(self.board.leased), now)
         self._told = {key: at for key, at in self._told.items() if key[0] in self.board.stories}
         offers = self.board.fleet.known_offers(now)
-        found: dict[tuple[tuple[str, ...], int], str] = {}
+        found: dict[tuple[tuple[str, ...], int, tuple[str, ...]], str] = {}
         unfit: dict[str, datetime] = {}
         for waiting in list(self.board.room):
             self.look_at(waiting.prompt_id)
-            key = (waiting.needs, waiting.vram_mib)
+            key = (waiting.needs, waiting.vram_mib, waiting.engines)
             if key not in found:
                 found[key] = obstacle(waiting, offers or ())
             if found[key]:

@@ -81,6 +81,7 @@ class Validator:
             tier_named(recorded.event.tier),
             _targets(workflow.get("targets")),
             weight_sizes=sizes_mib,
+            engine=_engine(workflow.get("extra_data")),
         )
         unread = Unread()
         reached = judge(known_files=unread)
@@ -113,6 +114,7 @@ class Validator:
             nodes=len(reached.graph.nodes),
             needs=tuple(WeightsNeed(folder=n.folder, name=n.name) for n in reached.needs),
             vram_mib=reached.vram_mib,
+            engines=reached.engines,
             estimate=WorkEstimate(
                 megapixel_steps=reached.work.megapixel_steps,
                 images=reached.work.images,
@@ -122,6 +124,11 @@ class Validator:
             if skipped
             else None,
         )
+
+
+def _engine(extra_data: Json) -> str:
+    wish = extra_data.get("engine") if isinstance(extra_data, dict) else None
+    return wish if isinstance(wish, str) else ANY_ENGINE
 
 
 def _targets(value: Json) -> tuple[str, ...] | None:

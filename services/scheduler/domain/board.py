@@ -131,6 +131,7 @@ def _waiting(story: Story) -> Waiting:
         since=story.queued_at,
         vram_mib=verdict.vram_mib,
         needs=tuple(f"{need.folder}/{need.name}" for need in verdict.needs),
+        engines=verdict.engines,
         front=submitted.front,
         priority=submitted.priority,
     )

@@ -37,6 +37,7 @@ class Waiting:
     since: datetime
     vram_mib: int = 0
     needs: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
     front: bool = False
     priority: float | None = None
 
@@ -55,21 +56,31 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a worker has: all weights that it holds, and those that need no loading."""
+    """What a worker has: all weights that it holds, those that need no loading, its engine."""
 
     worker_id: str
     vram_total_mib: int
     weights: frozenset[str] = frozenset()
     warm: frozenset[str] = frozenset()
+    engine: str = ""
 
     @classmethod
     def of(cls, ask: LeaseAsk) -> Offer:
         """Read an ask."""
-        return cls(ask.worker_id, ask.vram_total_mib, frozenset(ask.weights), frozenset(ask.warm))
+        weights, warm = frozenset(ask.weights), frozenset(ask.warm)
+        return cls(ask.worker_id, ask.vram_total_mib, weights, warm, ask.backend)
 
     def fits(self, waiting: Waiting) -> bool:
         """Say whether the worker could execute the run at all."""
-        return waiting.vram_mib <= self.vram_total_mib and self.weights.issuperset(waiting.needs)
+        return (
+            waiting.vram_mib <= self.vram_total_mib
+            and self.can_execute(waiting)
+            and self.weights.issuperset(waiting.needs)
+        )
+
+    def can_execute(self, waiting: Waiting) -> bool:
+        """Say whether the worker's engine knows all that the run asks for."""
+        return not waiting.engines or self.engine in waiting.engines
 
     def is_warm_for(self, waiting: Waiting) -> bool:
         """Say whether the worker need not load anything for the run."""
@@ -81,10 +92,13 @@ def obstacle(waiting: Waiting, offers: Iterable[Offer]) -> str:
     known = list(offers)
     if not known or any(offer.fits(waiting) for offer in known):
         return ""
+    able = [offer for offer in known if offer.can_execute(waiting)]
+    if not able:
+        return f"no worker has the engine {' or '.join(waiting.engines)}"
     for need in waiting.needs:
-        if not any(need in offer.weights for offer in known):
+        if not any(need in offer.weights for offer in able):
             return f"no worker holds {need}"
-    largest = max(offer.vram_total_mib for offer in known)
+    largest = max(offer.vram_total_mib for offer in able)
     if waiting.vram_mib > largest:
         return f"it needs {waiting.vram_mib} MiB, the largest worker has {largest} MiB"
     return "no worker has both the weights and the memory that it needs"

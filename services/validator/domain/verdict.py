@@ -16,6 +16,7 @@ from libs.graph.refusal import GraphRefused
 from libs.graph.schema import Catalogue
 from libs.graph.tiers import DEFAULT_FAMILIES, ModelFamilies, Tier
 from libs.graph.value import Graph
+from libs.nodes.engines import ANY_ENGINE, able
 from services.validator.domain.bounds import (
     bounded_error,
     bounded_node_errors,
@@ -31,6 +32,7 @@ class Accepted:
     outputs: tuple[str, ...]
     node_errors: JsonObject
     needs: tuple[WeightsNeed, ...]
+    engines: tuple[str, ...]
     vram_mib: int
     work: Work
 
@@ -58,10 +60,11 @@ def verdict(
     known_files: Container[str],
     weight_sizes: Mapping[str, int],
     families: ModelFamilies = DEFAULT_FAMILIES,
+    engine: str = ANY_ENGINE,
 ) -> Accepted | RefusedPrompt:
     """Judge a submission; the same one gets the same verdict.
 
-    `known_files` holds the caller's uploads as `libs.graph.uploads.upload_key` spells them,
+    `engine` is the engine that the caller wishes for. `known_files` holds the caller's uploads as `libs.graph.uploads.upload_key` spells them,
     `weight_sizes` the MiB of files by `folder/name`, `families` the files of each model family.
     """
     try:
@@ -85,4 +88,5 @@ def verdict(
         needs=named,
         vram_mib=estimate_vram_mib([need.path for need in named], weight_sizes),
         work=work(reach),
+        engines=able((reach.graph.nodes[node_id].type for node_id in reach.sources), engine),
     )
