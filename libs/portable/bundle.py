@@ -15,7 +15,6 @@ from libs.core.errors import Refused
 from libs.sampling.levels import Chain, Prediction
 
 
-
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -93,7 +93,9 @@ class Engine:
 class _Execution:
     """One job: hears the executor and tells the agent."""
 
-    def __init__(self, engine: Engine, executor: Executor, backend: Backend | PortableBackend, job: Job) -> None:
+    def __init__(
+        self, engine: Engine, executor: Executor, backend: Backend | PortableBackend, job: Job
+    ) -> None:
         self.engine = engine
         self.executor = executor
         self.backend = backend

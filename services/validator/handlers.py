@@ -16,6 +16,7 @@ from libs.events.prompt import PromptSubmitted
 from libs.events.verdict import PromptRejected, PromptValidated, WeightsNeed, WorkEstimate
 from libs.graph.schema import Catalogue, NodeSchema
 from libs.graph.tiers import tier_named
+from libs.nodes.engines import ANY_ENGINE
 from libs.sealed.base import Vault
 from services.validator.domain import answer
 from services.validator.domain.answer import GiveVerdict

@@ -89,6 +89,12 @@ class Workshop:
     ) -> AsyncIterator[Agent]:
         """Run a worker with the engine of the tests, or with the real one."""
         agent = self.make(worker_id, engine_command if real else fake_command)
+        async with self.running(agent):
+            yield agent
+
+    @asynccontextmanager
+    async def running(self, agent: Agent) -> AsyncIterator[Agent]:
+        """Run a worker that was made."""
         task = asyncio.create_task(agent.run())
         try:
             yield agent

@@ -114,3 +114,14 @@ def test_no_upload_has_a_path_in_its_name(text: str):
         return
     assert name == text
     assert not {"/", "\\", "\0"} & set(name)
+
+
+@pytest.mark.covers("R061")
+def test_an_engine_is_wished_for_by_its_name():
+    for engine in ("auto", "torch", "portable"):
+        kept = read_submission({"prompt": FLAT, "extra_data": {"engine": engine}})
+        assert kept.extra_data["engine"] == engine
+    for wrong in ("cuda", 1, None, []):
+        with pytest.raises(GraphRefused) as refused:
+            read_submission({"prompt": FLAT, "extra_data": {"engine": wrong}})
+        assert refused.value.kind == "invalid_engine"

@@ -163,6 +163,17 @@ def test_an_obstacle_names_what_no_worker_has():
     assert obstacle(wait(1, vram_mib=99_999), []) == ""
 
 
+@pytest.mark.covers("R061")
+def test_a_run_goes_only_to_a_worker_with_an_engine_that_can_execute_it():
+    torch = Offer("gpu0-a", 24_576, engine="torch")
+    portable = Offer("mac0-b", 24_576, engine="portable")
+    for engines, takers in (((), [torch, portable]), (("torch",), [torch])):
+        run = wait(1, engines=engines)
+        assert [offer for offer in (torch, portable) if offer.fits(run)] == takers
+    assert obstacle(wait(1, engines=("torch",)), [portable]) == "no worker has the engine torch"
+    assert obstacle(wait(1, engines=("torch",)), [portable, torch]) == ""
+
+
 runs = st.lists(
     st.tuples(
         st.sampled_from(["free", "pro", "enterprise"]),

@@ -162,3 +162,24 @@ def test_every_document_gets_a_verdict(prompt: Any):
 @given(wild_prompts())
 def test_the_same_document_gets_the_same_verdict(prompt: Any):
     assert repr(judged(prompt)) == repr(judged(prompt))
+
+
+@pytest.mark.covers("R061")
+def test_a_graph_may_go_to_any_engine_that_knows_its_node_types():
+    white: Any = {
+        "1": used("EmptyImage", width=64, height=64, batch_size=1, color=0xFFFFFF),
+        "2": used("SaveImage", images=["1", 0], filename_prefix="x"),
+    }
+    assert accepted(white, catalogue=REAL).engines == ()
+    scaled = used("ImageScale", image=["1", 0], upscale_method="lanczos", width=32, height=32)
+    scaled["inputs"]["crop"] = "disabled"
+    white |= {"3": scaled, "2": used("SaveImage", images=["3", 0], filename_prefix="x")}
+    assert accepted(white, catalogue=REAL).engines == ("torch",)
+
+
+@pytest.mark.covers("R061")
+@pytest.mark.parametrize("engine", ["torch", "portable"])
+def test_an_engine_that_the_caller_wishes_for_is_the_only_one(engine: str):
+    found = verdict(comfy(), CATALOGUE, PRO, None, engine=engine)
+    assert isinstance(found, Accepted), found
+    assert found.engines == (engine,)
