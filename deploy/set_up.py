@@ -16,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
-EXTRAS = {"run": "embedded,moderation,worker", "test": "embedded,moderation,worker,test"}
+RUN = "embedded,moderation,worker,portable,export"
+EXTRAS = {"run": RUN, "test": f"{RUN},test"}
 OLDEST = (3, 11)
 
 

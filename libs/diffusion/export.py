@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,8 +43,11 @@ Said = Callable[[str, int, int], None]
 def export(checkpoint: Path, folder: Path, said: Said = lambda _part, _done, _total: None) -> Path:
     """Write the networks and the manifest to `folder`; return the manifest.
 
-    The folder appears whole or not at all. Raises Refused for a model of another kind.
+    The folder appears whole or not at all. Raises Refused for a model of another kind, and
+    Unavailable without the package onnx.
     """
+    if find_spec("onnx") is None:
+        raise Unavailable("exporting needs the package onnx: pip install 'hanzo-studio[export]'")
     loader = TorchLoader(Placement.cpu(), ModelCache(1 << 40))
     model, clip, vae = loader.checkpoint(checkpoint)
     kind = model.architecture
@@ -104,25 +108,19 @@ class _Parts:
     ) -> str:
         """Export a network traced on what is given by name; `free` names sides of any length."""
         self.said(name, self.done, self.total)
-        try:
-            with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
-                # The tracer warns of each comparison of sizes; the tests compare the results.
-                warnings.simplefilter("ignore")
-                torch.onnx.export(
-                    network.eval(),
-                    tuple(given.values()),
-                    self.folder / f"{name}.onnx",
-                    dynamo=False,
-                    opset_version=OPSET,
-                    input_names=list(given),
-                    output_names=list(outputs),
-                    dynamic_axes={name: dict(sides) for name, sides in free.items()},
-                )
-        except ImportError as error:
-            raise Unavailable(
-                "exporting needs the package onnx: pip install 'hanzo-studio[export]'",
-                missing=str(error),
-            ) from error
+        with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
+            # The tracer warns of each comparison of sizes; the tests compare the results.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                network.eval(),
+                tuple(given.values()),
+                self.folder / f"{name}.onnx",
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=list(given),
+                output_names=list(outputs),
+                dynamic_axes={name: dict(sides) for name, sides in free.items()},
+            )
         self.done += 1
         self.said(name, self.done, self.total)
         return f"{name}.onnx"

@@ -16,10 +16,11 @@ from libs.core.errors import Refused
 from libs.diffusion.export import export
 from libs.diffusion.values import Latents as TorchLatents
 from libs.diffusion.values import Mask as TorchMask
+from libs.diffusion.values import Picture as TorchPicture
 from libs.portable import bundle
 from libs.portable.loader import PortableLoader
 from libs.portable.session import Sessions, provider_of
-from libs.portable.values import Latents, Mask
+from libs.portable.values import Latents, Mask, Picture
 from tests.unit.libs.diffusion import tiny
 
 KINDS = {"sd1": tiny.sd1, "sdxl": tiny.sdxl, "refiner": tiny.refiner}
@@ -36,7 +37,7 @@ def both(request, tmp_path_factory) -> Any:
 
 
 def sampled(parts, latent, text="a (red:1.3) fox", **changed) -> Any:
-    given = {"seed": 7, "steps": 3, "cfg": 5.0, "sampler": "euler", "scheduler": "karras"}
+    given = {"seed": 7, "steps": 2, "cfg": 5.0, "sampler": "euler", "scheduler": "karras"}
     return parts[0].sample(
         latent,
         positive=parts[1].encode(text),
@@ -52,7 +53,7 @@ def near(ours, theirs, tolerance=2e-3) -> bool:
 
 
 @pytest.mark.covers("R057", "R062", "R114", "R396")
-@pytest.mark.parametrize("sampler", ["euler", "euler_ancestral", "dpmpp_2m"])
+@pytest.mark.parametrize("sampler", ["euler_ancestral", "dpmpp_2m"])
 def test_the_same_graph_gives_the_same_picture_on_both(both, sampler):
     torch_parts, portable = both
     theirs = sampled(torch_parts, TorchLatents(torch.zeros(2, 4, 8, 16)), sampler=sampler)
@@ -77,9 +78,6 @@ def test_long_texts_and_earlier_layers_are_encoded_alike(both):
 def test_a_picture_is_encoded_and_repainted_inside_a_mask_alike(both):
     torch_parts, portable = both
     pixels = np.random.default_rng(0).random((1, 67, 128, 3), np.float32)
-    from libs.diffusion.values import Picture as TorchPicture
-    from libs.portable.values import Picture
-
     theirs = torch_parts[2].encode(TorchPicture(torch.from_numpy(pixels)))
     ours = portable[2].encode(Picture(pixels))
     assert near(ours.samples, theirs.samples)

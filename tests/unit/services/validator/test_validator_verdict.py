@@ -180,6 +180,8 @@ def test_a_graph_may_go_to_any_engine_that_knows_its_node_types():
 @pytest.mark.covers("R061")
 @pytest.mark.parametrize("engine", ["torch", "portable"])
 def test_an_engine_that_the_caller_wishes_for_is_the_only_one(engine: str):
-    found = verdict(comfy(), CATALOGUE, PRO, None, engine=engine)
+    found = verdict(
+        comfy(), CATALOGUE, PRO, known_files=frozenset(), weight_sizes={}, engine=engine
+    )
     assert isinstance(found, Accepted), found
     assert found.engines == (engine,)
