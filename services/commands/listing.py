@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress
 from rich.table import Table
 
+from libs.core.errors import NotFound
 from libs.settings import Settings
 from services.commands.client import DEMO_FOLDER, StudioClient
-from services.commands.console import out, plain_errors, print_json
+from services.commands.console import err, out, plain_errors, print_json
 from services.commands.finding import running_url
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
@@ -101,6 +103,41 @@ def import_model(
     target = to or file.with_suffix(".safetensors")
     count = import_pickle(file, target)
     out.print(f"{target}: {count} tensors; the scan of {file.name} was clean", markup=False)
+
+
+@models.command("export")
+@plain_errors
+def export_model(
+    checkpoint: Annotated[
+        str, typer.Argument(help="A file in models/checkpoints, or the path of one elsewhere.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Export a checkpoint for workers without torch; graphs go on naming the checkpoint.
+
+    Example: studio models export hanzo-demo-64.safetensors
+    """
+    from libs.diffusion.export import export
+    from libs.weights.exported import place_of
+
+    house = Settings().home / "models"
+    inside, path = house / "checkpoints" / checkpoint, Path(checkpoint)
+    shipped = DEMO_FOLDER / checkpoint
+    source = next((file for file in (inside, path, shipped) if file.is_file()), None)
+    if source is None:
+        raise NotFound("there is no such checkpoint", file=checkpoint, looked_in=str(inside.parent))
+    name = checkpoint if source in (inside, shipped) else source.name
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("exporting", total=None)
+
+        def said(part: str, done: int, total: int) -> None:
+            progress.update(task, description=f"exporting {part}", completed=done, total=total)
+
+        manifest = export(source, place_of(house, name), said)
+    if as_json:
+        print_json({"name": name, "manifest": str(manifest)})
+    else:
+        out.print(f"{manifest.parent}: workers without torch now offer {name}", markup=False)
 
 
 def _tell_what_the_demo_knows() -> None:

@@ -67,9 +67,9 @@ def test_the_same_graph_gives_the_same_picture_on_both(both, sampler):
 def test_long_texts_and_earlier_layers_are_encoded_alike(both):
     torch_parts, portable = both
     long = ", ".join(["a fox in the (snow:0.5)"] * 30)
-    for change in (lambda clip: clip, lambda clip: clip.stopping_at(-2)):
-        ours = change(portable[1]).encode(long).entries[0]
-        theirs = change(torch_parts[1]).encode(long).entries[0]
+    for layer in (-1, -2):
+        ours = portable[1].stopping_at(layer).encode(long).entries[0]
+        theirs = torch_parts[1].stopping_at(layer).encode(long).entries[0]
         assert ours.context.shape == tuple(theirs.context.shape)
         assert near(ours.context, theirs.context)
         assert (ours.pooled is None) == (theirs.pooled is None)
