@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from libs.core.errors import Refused
 
+REASON_CHARACTERS: Final = 300
 # What HIP-35 calls the device, and what ONNX Runtime calls it.
 PROVIDERS: Final = {
     "cpu": "CPUExecutionProvider",
@@ -62,7 +63,15 @@ class Sessions:
         session = self._session(path)
         known = {given.name for given in session.get_inputs()}
         fed = {name: value for name, value in inputs.items() if name in known}
-        outputs: list[NDArray[np.float32]] = session.run(None, fed)
+        try:
+            outputs: list[NDArray[np.float32]] = session.run(None, fed)
+        except Exception as error:
+            raise Refused(
+                "the network does not take what it is given",
+                network=path.stem,
+                given={name: list(value.shape) for name, value in fed.items()},
+                reason=str(error)[:REASON_CHARACTERS],
+            ) from error
         return outputs
 
     def free(self) -> None:
@@ -91,9 +100,10 @@ class Sessions:
                 return onnxruntime.InferenceSession(
                     path, options, providers=[provider_of(self.device)]
                 )
-            except (RuntimeError, ValueError) as error:
+            except Exception as error:
+                # ONNX Runtime's errors have no family of their own.
                 raise Refused(
-                    "the network cannot be read", file=path.name, reason=str(error)[:300]
+                    "the network cannot be read", file=path.name, reason=str(error)[:REASON_CHARACTERS]
                 ) from error
 
         return self._watch(path.stem, load) if self._watch is not None else load()

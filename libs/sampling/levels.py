@@ -254,5 +254,4 @@ def _to_pure_noise(sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
     first, last = root[0], root[-1]
     signal = ((root - last) * (first / (first - last))) ** 2
     signal[-1] = TERMINAL_SIGNAL
-    levels: NDArray[np.float64] = np.sqrt((1 - signal) / signal)
-    return levels
+    return np.asarray(np.sqrt((1 - signal) / signal), np.float64)

@@ -121,7 +121,8 @@ def test_an_engine_is_wished_for_by_its_name():
     for engine in ("auto", "torch", "portable"):
         kept = read_submission({"prompt": FLAT, "extra_data": {"engine": engine}})
         assert kept.extra_data["engine"] == engine
-    for wrong in ("cuda", 1, None, []):
+    wrong: list[Any] = ["cuda", 1, None, []]
+    for engine in wrong:
         with pytest.raises(GraphRefused) as refused:
-            read_submission({"prompt": FLAT, "extra_data": {"engine": wrong}})
+            read_submission({"prompt": FLAT, "extra_data": {"engine": engine}})
         assert refused.value.kind == "invalid_engine"
