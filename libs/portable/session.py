@@ -103,7 +103,9 @@ class Sessions:
             except Exception as error:
                 # ONNX Runtime's errors have no family of their own.
                 raise Refused(
-                    "the network cannot be read", file=path.name, reason=str(error)[:REASON_CHARACTERS]
+                    "the network cannot be read",
+                    file=path.name,
+                    reason=str(error)[:REASON_CHARACTERS],
                 ) from error
 
         return self._watch(path.stem, load) if self._watch is not None else load()

@@ -250,7 +250,7 @@ def _stable_diffusion_signal() -> NDArray[np.float64]:
 
 def _to_pure_noise(sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift the levels so that the last holds no signal, keeping the first."""
-    root = np.sqrt(1 / (sigmas * sigmas + 1))
+    root: NDArray[np.float64] = np.asarray(np.sqrt(1 / (sigmas * sigmas + 1)), np.float64)
     first, last = root[0], root[-1]
     signal = ((root - last) * (first / (first - last))) ** 2
     signal[-1] = TERMINAL_SIGNAL
