@@ -80,6 +80,8 @@ def place(
     whole = offload.size_bytes(network)
     if memory is None:
         return Placed(network.to(device), whole)
+    if offload.is_lodged(network):
+        return Placed(network, bytes_on(network, device))
     free = memory.free_bytes()
     room = min(free, bytes_max + memory.reserve_bytes)
     if whole + memory.reserve_bytes <= room:
@@ -108,3 +110,9 @@ def _lodged(network: nn.Module, device: torch.device, memory: Memory, room: int)
         moving_mib=sum(sizes[name] for name in sizes if name not in stay) // offload.MIB,
     )
     return fixed + sum(sizes[name] for name in stay) + offload.VISITORS * visitor
+
+
+def bytes_on(network: nn.Module, device: torch.device) -> int:
+    """Return what of a network lies on a device."""
+    found = {id(slot.tensor): slot.tensor for slot in offload.slots_of(network)}
+    return sum(tensor.nbytes for tensor in found.values() if tensor.device.type == device.type)

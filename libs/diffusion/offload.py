@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ MIB = 1024 * 1024
 PIECE_BYTES_MAX = 256 * MIB
 # The piece that computes, and the next one, which is on its way meanwhile.
 VISITORS = 2
+ITINERARY = "offload_itinerary"
 # It reads the weights of its children instead of calling them.
 WHOLE = (nn.MultiheadAttention,)
 
@@ -129,11 +131,17 @@ def lodge(
             put[key] = _pinned_for(device, tensor) if key in at_home else tensor.to(device)
         if put[key] is not tensor:
             slot.put(put[key])
-    itinerary = Itinerary(device, visiting)
+    itinerary = Itinerary(device, frozenset(visiting))
+    setattr(network, ITINERARY, itinerary)
     for name, piece in visiting.items():
         piece.register_forward_pre_hook(itinerary.arrival(name))
         piece.register_forward_hook(itinerary.departure(name), always_call=True)
     return itinerary
+
+
+def is_lodged(network: nn.Module) -> bool:
+    """Say whether pieces of the network visit its device, or it was copied from one like that."""
+    return hasattr(network, ITINERARY)
 
 
 @dataclass(frozen=True)
@@ -145,43 +153,64 @@ class Visit:
     copy: Tensor
 
 
+@dataclass(frozen=True)
+class Stop:
+    """A piece on the device, or on its way there."""
+
+    piece: nn.Module
+    visits: tuple[Visit, ...]
+
+    @property
+    def is_fresh(self) -> bool:
+        """Say whether the piece still has the weights that were copied."""
+        return all(visit.slot.tensor is visit.home for visit in self.visits)
+
+
 @dataclass
 class Itinerary:
     """The visits of a network's pieces; their order is learnt in the first pass.
 
+    A copy of the network, as is made to change some of its weights, goes by the same one.
     `moved_bytes` counts what has been brought to the device so far.
     """
 
     device: torch.device
-    visiting: Mapping[str, nn.Module]
+    visiting: frozenset[str]
     moved_bytes: int = 0
     _following: dict[str, str] = field(default_factory=dict)
-    _visits: dict[str, list[Visit]] = field(default_factory=dict)
+    _seen: dict[str, ref[nn.Module]] = field(default_factory=dict)
+    _stops: dict[str, Stop] = field(default_factory=dict)
     _inside: list[str] = field(default_factory=list)
     _last: str = ""
     _side: Any = None
 
+    def __deepcopy__(self, _memory: object) -> Itinerary:
+        """Return itself: the device is the same one."""
+        return self
+
     @property
     def present(self) -> frozenset[str]:
         """Which pieces are on the device now, or on their way."""
-        return frozenset(self._visits)
+        return frozenset(self._stops)
 
     def arrival(self, name: str) -> Callable[[nn.Module, Any], None]:
         """Return what is done before a piece computes."""
 
-        def arrive(_piece: nn.Module, _given: Any) -> None:
+        def arrive(piece: nn.Module, _given: Any) -> None:
             self._inside.append(name)
             if self._inside.count(name) > 1:
                 return
             if self._last:
                 self._following[self._last] = name
             self._last = name
+            self._seen[name] = ref(piece)
             self._drop_others(name)
-            self._bring(name)
+            self._bring(name, piece)
             self._settle(name)
-            following = self._following.get(name)
-            if following is not None:
-                self._bring(following)
+            following = self._following.get(name, name)
+            upcoming = self._seen[following]()
+            if upcoming is not None and following != name:
+                self._bring(following, upcoming)
 
         return arrive
 
@@ -191,43 +220,42 @@ class Itinerary:
         def depart(_piece: nn.Module, _given: Any, _result: Any) -> None:
             if name in self._inside:
                 self._inside.remove(name)
-            if name not in self._inside:
-                for visit in self._visits.pop(name, ()):
+            if name not in self._inside and name in self._stops:
+                for visit in self._stops.pop(name).visits:
                     visit.slot.put(visit.home)
 
         return depart
 
     def _drop_others(self, name: str) -> None:
         """Let go of what was brought for a next step that went another way."""
-        for other in self._visits.keys() - {name, *self._inside}:
-            del self._visits[other]
+        for other in self._stops.keys() - {name, *self._inside}:
+            del self._stops[other]
 
-    def _bring(self, name: str) -> None:
+    def _bring(self, name: str, piece: nn.Module) -> None:
         """Begin to copy a piece, unless it is there and still the same."""
-        known = self._visits.get(name)
-        if known is not None and all(
-            visit.slot.tensor is visit.home or visit.slot.tensor is visit.copy for visit in known
-        ):
+        known = self._stops.get(name)
+        if known is not None and known.piece is piece and known.is_fresh:
             return
         copies: dict[int, Tensor] = {}
         visits = []
         with self._beside():
-            for slot in slots_of(self.visiting[name]):
+            for slot in slots_of(piece):
                 home = slot.tensor
                 if id(home) not in copies:
                     copies[id(home)] = _copy(home, self.device)
                     self.moved_bytes += home.nbytes
                 visits.append(Visit(slot, home, copies[id(home)]))
-        self._visits[name] = visits
+        self._stops[name] = Stop(piece, tuple(visits))
 
     def _settle(self, name: str) -> None:
         """Let the piece compute with its copies as soon as they are there."""
+        visits = self._stops[name].visits
         if self._side is not None:
             stream = torch.cuda.current_stream(self.device)
             stream.wait_stream(self._side)
-            for visit in self._visits[name]:
+            for visit in visits:
                 _hold_for(visit.copy, stream)
-        for visit in self._visits[name]:
+        for visit in visits:
             visit.slot.put(visit.copy)
 
     def _beside(self) -> AbstractContextManager[Any]:

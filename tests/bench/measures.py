@@ -79,5 +79,10 @@ MEASURES: dict[str, Measure] = {
     ),
     "demo": Measure("The demo picture", demo.measure),
     "recorder": Measure("The recorder, catching up", _by_itself("recorder"), EVENTS),
+    "load": Measure(
+        "Checkpoints into memory, cold",
+        _by_itself("loading"),
+        {"of_plain_2gb": Limit(0.8, "of a plain read", floor=True)},
+    ),
     "rebuild": Measure("`studio audit rebuild`", _by_itself("rebuild"), EVENTS),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,7 +122,8 @@ def test_at_most_two_pieces_visit_at_a_time():
     network = unet()
     itinerary, _ = lodged(network, 0)
     seen: list[int] = []
-    for piece in itinerary.visiting.values():
+    for name in itinerary.visiting:
+        piece = network.get_submodule(name)
         piece.register_forward_pre_hook(lambda *_: seen.append(len(itinerary.present)))
     output(network)
     output(network)
@@ -157,6 +159,26 @@ def test_a_weight_that_is_replaced_between_two_steps_is_the_one_that_visits():
     network[0].weight = doubled
     assert torch.allclose(network(x), expected)
     assert network[0].weight is doubled
+
+
+def test_a_copy_with_changed_weights_visits_as_the_network_does():
+    network: Any = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+    x = torch.ones(1, 4)
+    expected = network(x)
+    itinerary, _ = lodged(network, 0, 1)
+    network(x)
+    held = {id(slot.tensor): slot.tensor for slot in slots_of(network)}
+    changed = copy.deepcopy(network, dict(held))
+    changed[1].weight = nn.Parameter(network[1].weight * 3, requires_grad=False)
+    for _ in range(3):
+        assert torch.allclose(changed(x), expected * 3)
+        assert torch.equal(network(x), expected)
+    assert changed[0].weight is network[0].weight
+    before = itinerary.moved_bytes
+    changed(x)
+    assert itinerary.moved_bytes > before
+    placed = place(changed, CPU, FakeMemory(10_000), 10_000)
+    assert placed.network is changed
 
 
 def test_weights_that_two_layers_share_are_counted_and_moved_once():
