@@ -55,7 +55,9 @@ class MotionModel:
     def _joined(self, model: Model) -> Resident[torch.nn.Module]:
         pictures, motion = model.network, self.network
         key = (pictures.key, motion.key, "animatediff", str(model.placement.device))
-        return Resident(pictures.cache, key, lambda: joined(pictures.get(), motion.get()))
+        return Resident(
+            pictures.cache, key, lambda: joined(pictures.get(), motion.get()), pictures.device
+        )
 
     def _require_fit(self, base: StableDiffusion) -> None:
         widths = tuple(level.channels for level in base.shape.levels)

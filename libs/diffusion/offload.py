@@ -287,7 +287,7 @@ def _copy(home: Tensor, device: torch.device) -> nn.Parameter:
 
 def _pinned_for(device: torch.device, tensor: Tensor) -> Tensor:
     """Return the tensor in memory that a GPU can read while it computes."""
-    return tensor.pin_memory() if device.type == "cuda" else tensor
+    return tensor.cpu().pin_memory() if device.type == "cuda" else tensor
 
 
 def _hold_for(copy: Tensor, stream: Any) -> None:

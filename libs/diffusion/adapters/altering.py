@@ -57,7 +57,7 @@ def altered(
 
     def load() -> M:
         loaded = base.cache.find(base.key)
-        made = base.load() if loaded is None or _is_watched(loaded) else cast("M", _sharing(loaded))
+        made = base.load() if loaded is None else cast("M", _sharing(loaded))
         alter(made, alterations, stored)
         return made
 
@@ -101,11 +101,6 @@ def kept_as(old: Tensor, weight: Tensor) -> Tensor:
     if isinstance(old.codec, SmallFloats):
         return small_floats(weight, old.codec, old.dtype)
     return int8_rows(weight, old.dtype) if isinstance(old.codec, Int8Rows) else weight
-
-
-def _is_watched(network: nn.Module) -> bool:
-    """Say whether something waits for the network's layers, as what moves them to a device."""
-    return any(module._forward_pre_hooks for module in network.modules())  # noqa: SLF001
 
 
 def _sharing(network: nn.Module) -> nn.Module:
