@@ -121,10 +121,11 @@ class Model:
 
     def start(self, latent: Latents) -> Start:
         """Return a wire latent as a course starts from it: scaled, and on the device."""
-        samples = self.architecture.latent.fitted(latent.samples).to(self.placement.device)
+        form = self.architecture.latent
+        samples = form.padded(form.fitted(latent.samples)).to(self.placement.device)
         # An empty latent is no picture of grey: it is nothing, which no scale changes.
         if samples.count_nonzero():
-            samples = self.architecture.latent.inward(samples)
+            samples = form.inward(samples)
         mask = None
         if latent.mask is not None:
             mask = mask_in_cells(latent.mask.values.to(self.placement.device), samples)
@@ -133,7 +134,9 @@ class Model:
 
     def ended(self, end: Tensor, began: Latents) -> Latents:
         """Return the end of a course as a wire latent."""
-        return replace(began, samples=self.architecture.latent.outward(end).cpu())
+        form = self.architecture.latent
+        added = end.shape[2] - form.fitted(began.samples).shape[2] if form.frames else 0
+        return replace(began, samples=form.outward(end[:, :, added:] if added else end).cpu())
 
     @contextmanager
     def guided(

@@ -13,10 +13,11 @@ from libs.core.errors import Refused
 from libs.diffusion import control, pictures
 from libs.diffusion.adapters.blend import completed
 from libs.diffusion.adapters.lora import Lora
+from libs.diffusion.architectures.cogvideo import CogVideo
 from libs.diffusion.control.controlnet import ControlNet
 from libs.diffusion.loader import motion
 from libs.diffusion.loader.decoders import vae_in
-from libs.diffusion.loader.encoders import clip_from, clip_in
+from libs.diffusion.loader.encoders import clip_alone, clip_from, clip_in
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.models import model_in
 from libs.diffusion.loader.seeing import vision_in
@@ -38,6 +39,7 @@ from libs.diffusion.values import (
     Picture,
     latents_from,
 )
+from libs.diffusion.video_vae import VIDEO_CHANNELS, frames_in
 from libs.diffusion.vision import ClipVision
 from libs.sampling.noise import COMPATIBILITY_REFERENCE
 
@@ -70,6 +72,15 @@ class TorchLoader:
         file = WeightsFile.open(path)
         decoder = vae_in(self.shelf, file)
         return model_in(self.shelf, file, decoder), vision_in(self.shelf, file), decoder
+
+    def video_model(self, model: Path, text_encoder: Path, vae: Path) -> tuple[Model, Clip, Vae]:
+        """Return the three parts of CogVideoX, out of a file for each."""
+        decoder = vae_in(self.shelf, WeightsFile.open(vae))
+        network = model_in(self.shelf, WeightsFile.open(model), decoder)
+        if not isinstance(network.architecture, CogVideo):
+            raise Refused("the file holds no CogVideoX", file=model.name)
+        wanted = network.architecture.reading
+        return network, clip_alone(self.shelf, WeightsFile.open(text_encoder), wanted), decoder
 
     def diffusion_model(self, path: Path, weight_format: str = DEFAULT) -> Model:
         """Return the diffusion model that a file holds alone."""
@@ -150,6 +161,11 @@ class TorchLoader:
         """Return empty latents for pictures of that size in pixels."""
         rows, columns = height // PIXELS_PER_CELL, width // PIXELS_PER_CELL
         return Latents(torch.zeros(count, channels, rows, columns))
+
+    def blank_video(self, *, width: int, height: int, length: int) -> Latents:
+        """Return an empty latent of a video of so many frames."""
+        rows, columns = height // PIXELS_PER_CELL, width // PIXELS_PER_CELL
+        return Latents(torch.zeros(1, VIDEO_CHANNELS, frames_in(length), rows, columns))
 
     def latents(self, data: bytes) -> Latents:
         """Return the latents in a file that was saved."""

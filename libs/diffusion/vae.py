@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
+from libs.core.errors import Refused
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
 from libs.diffusion.values import PIXELS_PER_CELL, Latents, Mask, Picture
@@ -52,6 +53,15 @@ class Vae:
             for picture in torch.split(pixels, 1)
         ]
         return Latents(torch.cat(encoded))
+
+    def beginning(self, image: Picture, length: int) -> Latents:
+        """Return latents of a video that begins with a picture."""
+        raise Refused(
+            "this VAE is none of a video model that begins with a picture",
+            field="vae",
+            pictures=image.count,
+            length=length,
+        )
 
     def encode_around(self, image: Picture, mask: Mask, grow_pixels: int) -> Latents:
         """Turn pictures into latents with the masked part left grey and marked to repaint."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from libs.core.errors import Refused
 from libs.diffusion import latent_work as work
 from libs.diffusion.scaling import scale, target_size
+from libs.sampling.conditioning import Conditioning
 
 LATENT_CHANNELS = 4
 PIXELS_PER_CELL = 8
@@ -114,6 +115,10 @@ class Latents:
         tall, wide = target_size(pixels, width, height)
         size = (_cells(tall), _cells(wide))
         return replace(self, samples=work.resized(self.samples, method, size, crop))
+
+    def leading(self, texts: Conditioning) -> Conditioning:
+        """Return texts that a video goes on from these latents with."""
+        return texts.with_extras(first_frame=self.samples)
 
     def masked(self, mask: Mask) -> Latents:
         """Return them with the part to repaint marked."""

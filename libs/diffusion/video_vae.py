@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from diffusers import AutoencoderKLTemporalDecoder
+from diffusers import AutoencoderKLCogVideoX, AutoencoderKLTemporalDecoder
 from torch import Tensor
 
+from libs.core.errors import Refused
 from libs.diffusion.residency import Resident
-from libs.diffusion.vae import Vae
-from libs.diffusion.values import PIXELS_PER_CELL
+from libs.diffusion.vae import Vae, whole_cells
+from libs.diffusion.values import PIXELS_PER_CELL, Latents, Picture
 
 # Eight frames of 1024 x 576: about 8 GiB while they are decoded in half precision.
 PIXELS_AT_ONCE: Final = 8 * 1024 * 576
 # Frames decoded with their neighbours but taken from the neighbours' own piece.
 MARGIN: Final = 1
+# A frame of a video's latent, but for the first, is four frames of the video.
+FRAMES_PER_CELL: Final = 4
+VIDEO_CHANNELS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,46 @@ class TemporalVae(Vae):
             seen = network.decode(placed, num_frames=end - start, return_dict=False)[0]
             kept.append(seen[first - start : last - start].float().cpu())
         return torch.cat(kept)
+
+
+@dataclass(frozen=True)
+class VideoVae(Vae):
+    """VAE of CogVideoX: a latent's frame is four frames of the video, the first one alone.
+
+    The network goes from piece to piece of a video by itself, and keeps what the next one needs.
+    """
+
+    network: Resident[AutoencoderKLCogVideoX]
+
+    @torch.inference_mode()
+    def decoded(self, samples: Tensor) -> Tensor:
+        if samples.ndim != 5:
+            raise Refused("this VAE decodes latents of videos", sides=list(samples.shape))
+        network = self.network.get()
+        videos = [
+            network.decode(self._placed(video), return_dict=False)[0].float().cpu()
+            for video in torch.split(samples, 1)
+        ]
+        return torch.cat(videos).movedim(2, 1).flatten(0, 1)
+
+    @torch.inference_mode()
+    def encode(self, image: Picture) -> Latents:
+        """Turn pictures, the frames of one video, into latents; frames too many are left out."""
+        pixels = whole_cells(image.pixels.movedim(-1, 1)) * 2.0 - 1.0
+        count = (len(pixels) - 1) // FRAMES_PER_CELL * FRAMES_PER_CELL + 1
+        video = self._placed(pixels[:count].movedim(0, 1)[None])
+        return Latents(self.network.get().encode(video).latent_dist.mode().float().cpu())
+
+    def beginning(self, image: Picture, length: int) -> Latents:
+        """Return latents of a video of `length` frames that is a picture and nothing behind it."""
+        first = self.encode(Picture(image.pixels[:1])).samples
+        behind = first.new_zeros((*first.shape[:2], frames_in(length) - 1, *first.shape[-2:]))
+        return Latents(torch.cat([first, behind], 2))
+
+
+def frames_in(length: int) -> int:
+    """Return how many frames a latent has for so many frames of a video."""
+    return (length - 1) // FRAMES_PER_CELL + 1
 
 
 def frames_at_once(pixels: int) -> int:

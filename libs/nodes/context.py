@@ -81,6 +81,9 @@ class Loader(Protocol):
     def clip_vision(self, path: Path) -> ClipVision:
         """Return the vision network in a file of its own, or in a checkpoint."""
 
+    def video_model(self, model: Path, text_encoder: Path, vae: Path) -> tuple[Model, Clip, Vae]:
+        """Return the three parts of CogVideoX, out of a file for each."""
+
     def motion_model(self, path: Path) -> MotionModel:
         """Return the motion module in a file."""
 
@@ -108,6 +111,9 @@ class Loader(Protocol):
 
     def blank_latent(self, *, width: int, height: int, count: int, channels: int = 4) -> Latent:
         """Return empty latents for pictures of that size in pixels."""
+
+    def blank_video(self, *, width: int, height: int, length: int) -> Latent:
+        """Return an empty latent of a video of so many frames."""
 
 
 class Context(Protocol):

@@ -28,6 +28,7 @@ FAMILIES = (
     "libs.nodes.vision",
     "libs.nodes.video",
     "libs.nodes.motion",
+    "libs.nodes.cogvideo",
     "libs.nodes.preprocessing",
 )
 

@@ -136,6 +136,9 @@ class Latent(Protocol):
     def scaled(self, method: LatentScaling, width: int, height: int, crop: Crop) -> Latent:
         """Return it at another size in pixels; a side of 0 keeps the proportions."""
 
+    def leading(self, texts: Conditioning) -> Conditioning:
+        """Return texts that a video goes on from these latents with."""
+
     def masked(self, mask: Mask) -> Latent:
         """Return it with the part to repaint marked."""
 
@@ -323,6 +326,9 @@ class Vae(Protocol):
 
     def encode(self, image: Image) -> Latent:
         """Turn pictures into latents."""
+
+    def beginning(self, image: Image, length: int) -> Latent:
+        """Return latents of a video of so many frames that begins with a picture."""
 
     def encode_around(self, image: Image, mask: Mask, grow_pixels: int) -> Latent:
         """Turn pictures into latents with the masked part left grey and marked to repaint."""

@@ -16,6 +16,7 @@ from libs.diffusion.architectures.base import Architecture, NetworkWeights
 
 MODULES: Final = (
     "libs.diffusion.architectures.stable_video",
+    "libs.diffusion.architectures.cogvideo",
     "libs.diffusion.architectures.stable_diffusion",
     "libs.diffusion.architectures.sd3",
     "libs.diffusion.architectures.flux",

@@ -64,7 +64,8 @@ class NetworkWeights:
 class LatentFormat:
     """How a model's own latents differ from those between nodes: (wire - shift) * scale.
 
-    `frames` says that latents are [count, channels, frames, height, width].
+    `frames` says that latents are [count, channels, frames, height, width], and
+    `frames_multiple` how many frames the network takes at a time.
     """
 
     channels: int
@@ -72,6 +73,7 @@ class LatentFormat:
     shift: float = 0.0
     pixels_per_cell: int = 8
     frames: bool = False
+    frames_multiple: int = 1
 
     def inward(self, samples: Tensor) -> Tensor:
         """Return wire latents as the network wants them."""
@@ -80,6 +82,11 @@ class LatentFormat:
     def outward(self, samples: Tensor) -> Tensor:
         """Return the network's latents as they run along wires."""
         return samples / self.scale + self.shift
+
+    def padded(self, samples: Tensor) -> Tensor:
+        """Return latents of videos with the first frame repeated to come to a whole multiple."""
+        missing = -samples.shape[2] % self.frames_multiple if self.frames else 0
+        return samples if not missing else torch.cat([samples[:, :, :1]] * missing + [samples], 2)
 
     def fitted(self, samples: Tensor) -> Tensor:
         """Return empty latents in this format's shape; others as they are.

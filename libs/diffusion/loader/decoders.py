@@ -5,16 +5,22 @@ from __future__ import annotations
 from diffusers import AutoencoderKL
 
 from libs.core.errors import Refused
-from libs.diffusion.loader import spatiotemporal, vae
+from libs.diffusion.loader import cogvideo_vae, spatiotemporal, vae
 from libs.diffusion.loader.build import build
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.shelf import Shelf
 from libs.diffusion.vae import Vae
-from libs.diffusion.video_vae import TemporalVae
+from libs.diffusion.video_vae import TemporalVae, VideoVae
 
 
 def vae_in(shelf: Shelf, file: WeightsFile) -> Vae:
     """Return the VAE in a file; that there is none is told when it is first used."""
+    found = cogvideo_vae.place_in(file.shapes)
+    if found is not None:
+        return VideoVae(
+            shelf.resident(file, "vae", lambda: cogvideo_vae.build_vae(file, found, shelf)),
+            shelf.placement,
+        )
     prefix = vae.prefix_in(file.shapes)
     if prefix is not None and spatiotemporal.is_vae(file.under(prefix)):
         network = shelf.resident(

@@ -66,6 +66,18 @@ def clip_from(
     return clip_of(shelf, sources, wanted, device)
 
 
+def clip_alone(shelf: Shelf, file: WeightsFile, wanted: Reading) -> Clip:
+    """Return the one text encoder that a model has, out of a file of its own."""
+    place = tower_alone(file.shapes)
+    if place is None or place.name not in wanted.kinds:
+        raise Refused(
+            "the file holds no text encoder of the kind that is wanted",
+            file=file.path.name,
+            wanted=list(wanted.kinds),
+        )
+    return clip_of(shelf, [(file, place)], wanted)
+
+
 def clip_of(
     shelf: Shelf, sources: Sequence[Source], wanted: Reading, device: torch.device | None = None
 ) -> Clip:

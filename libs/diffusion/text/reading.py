@@ -97,6 +97,10 @@ SD3: Final = Reading(
 )
 FLUX: Final = Reading({CLIP_L: TowerKind(projected=False), T5: T5Kind(tokens_min=256)}, for_flux)
 
+# Both versions; texts are as long as the network has places for.
+COGVIDEOX: Final = Reading({T5: T5Kind(tokens_min=226, tokens_max=226)}, t5_alone)
+COGVIDEOX_LATER: Final = Reading({T5: T5Kind(tokens_min=224, tokens_max=224)}, t5_alone)
+
 
 def _beside(encoded: list[Encoded]) -> Tensor:
     tokens = min(one.context.shape[1] for one in encoded)

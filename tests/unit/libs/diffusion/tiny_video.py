@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import (
+    AutoencoderKLCogVideoX,
     AutoencoderKLTemporalDecoder,
+    CogVideoXDDIMScheduler,
+    CogVideoXTransformer3DModel,
     MotionAdapter,
     UNetSpatioTemporalConditionModel,
 )
 from torch import Tensor
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, T5EncoderModel
 
+from tests.fidelity.cogvideo_names import release_transformer, release_vae_name
 from tests.fidelity.ldm_names import vae_tensor
 from tests.fidelity.svd_names import svd_unet_name, svd_vae_name
+from tests.unit.libs.diffusion import layouts, tiny
 
 SVD_VISION = "conditioner.embedders.0.open_clip.model.visual."
 # The blocks over time are normalised in 32 groups, whatever their width.
@@ -154,3 +161,91 @@ def first_motion_names(network: MotionAdapter) -> dict[str, Tensor]:
         else:
             tensors[stem + inner] = tensor
     return tensors
+
+
+# CogVideoX 2B but for its widths; 5B and 1.5 differ in how places are told.
+COGVIDEO: Mapping[str, Any] = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "in_channels": 16,
+    "out_channels": 16,
+    "time_embed_dim": 16,
+    "text_embed_dim": 32,
+    "num_layers": 2,
+}
+COGVIDEO_5B: Mapping[str, Any] = {**COGVIDEO, "use_rotary_positional_embeddings": True}
+COGVIDEO_15: Mapping[str, Any] = {
+    **COGVIDEO_5B,
+    "patch_size_t": 2,
+    "sample_width": 170,
+    "sample_height": 96,
+    "sample_frames": 81,
+    "max_text_seq_length": 224,
+}
+COGVIDEO_VAE: Mapping[str, Any] = {
+    "block_out_channels": (8, 8, 8, 16),
+    "latent_channels": 16,
+    "layers_per_block": 1,
+    "norm_num_groups": 2,
+    "down_block_types": ("CogVideoXDownBlock3D",) * 4,
+    "up_block_types": ("CogVideoXUpBlock3D",) * 4,
+}
+
+
+def cogvideo(config: Mapping[str, Any] = COGVIDEO) -> CogVideoXTransformer3DModel:
+    torch.manual_seed(11)
+    network = CogVideoXTransformer3DModel(**config).eval()
+    with torch.no_grad():
+        for name, tensor in network.named_parameters():
+            # Gates and shifts are small when they are made; here texts and times shall tell.
+            if ".linear." in name:
+                tensor.mul_(4)
+    return network
+
+
+def cogvideo_vae() -> AutoencoderKLCogVideoX:
+    torch.manual_seed(12)
+    return AutoencoderKLCogVideoX(**COGVIDEO_VAE).eval()
+
+
+def cogvideo_text() -> T5EncoderModel:
+    torch.manual_seed(13)
+    return layouts.t5(32)
+
+
+def write_cogvideo(folder: Path) -> tuple[Path, Path, Path]:
+    """Write the three files of a model, named as the releases name their tensors."""
+    model = folder / "diffusion_models/cog.safetensors"
+    released = release_transformer(cogvideo().state_dict())
+    tensors = {f"model.diffusion_model.{name}": tensor for name, tensor in released.items()}
+    tiny.written(model, tensors, torch.float32)
+    text = folder / "text_encoders/t5.safetensors"
+    tiny.written(text, layouts.t5_tensors(cogvideo_text()), torch.float32)
+    layouts.word_tokenizer().save(str(text.parent / "tokenizer.json"))
+    vae = folder / "vae/cog_vae.safetensors"
+    tensors = cogvideo_vae().state_dict()
+    named = {release_vae_name(name): tensor for name, tensor in tensors.items()}
+    tiny.written(vae, named | {"loss.logvar": torch.zeros(1)}, torch.float32)
+    return model, text, vae
+
+
+def write_cogvideo_folder(folder: Path, config: Mapping[str, Any], shift: float) -> Path:
+    """Write a model as diffusers does."""
+    network = cogvideo(config)
+    network.save_pretrained(folder / "transformer")
+    cogvideo_vae().save_pretrained(folder / "vae")
+    cogvideo_text().save_pretrained(folder / "text_encoder")
+    (folder / "tokenizer").mkdir()
+    layouts.word_tokenizer().save(str(folder / "tokenizer/tokenizer.json"))
+    (folder / "scheduler").mkdir()
+    CogVideoXDDIMScheduler(snr_shift_scale=shift).save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "CogVideoXPipeline",
+        "transformer": ["diffusers", "CogVideoXTransformer3DModel"],
+        "vae": ["diffusers", "AutoencoderKLCogVideoX"],
+        "text_encoder": ["transformers", "T5EncoderModel"],
+        "tokenizer": ["transformers", "T5Tokenizer"],
+        "scheduler": ["diffusers", "CogVideoXDDIMScheduler"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    return folder

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from libs.core.errors import Refused
 from libs.graph.check import check
 from libs.graph.parse import parse
 from libs.graph.refusal import GraphRefused
@@ -154,3 +155,59 @@ def test_a_motion_model_is_set_into_a_model_of_pictures():
     assert loader.calls == [("motion_model", (Path("motion/mm.safetensors"),), {})]
     assert TYPES["AnimateDiffApply"](model="model", motion_model=motion) == "moving"
     assert motion.calls == [("applied_to", ("model", 16, 4), {})]
+
+
+@pytest.mark.covers("R146", "R148", "X08")
+@pytest.mark.parametrize("name", ["EmptyCogVideoXLatentVideo", "CogVideoXImageToVideo"])
+def test_a_video_of_a_text_is_720_wide_and_480_high_unless_told_otherwise(name):
+    defaults = {one.name: one.default for one in schemas()[name].inputs}
+    assert (defaults["width"], defaults["height"]) == (720, 480)
+    assert (defaults["length"], defaults["fps"]) == (49, 8)
+
+
+@pytest.mark.covers("R147")
+@pytest.mark.parametrize(("length", "fps"), [(49, 8), (97, 16), (1, 1), (7, 1)])
+def test_a_video_of_a_text_lasts_up_to_six_seconds(length, fps):
+    loader = Recorder(blank_video="latent")
+    context = FakeContext(loader=loader)
+    make = TYPES["EmptyCogVideoXLatentVideo"]
+    assert make(context, width=64, height=32, length=length, fps=fps) == "latent"
+    assert loader.calls == [("blank_video", (), {"width": 64, "height": 32, "length": length})]
+
+
+@pytest.mark.covers("R147")
+@pytest.mark.parametrize(("length", "fps"), [(50, 8), (97, 15), (8, 1)])
+@pytest.mark.parametrize("name", ["EmptyCogVideoXLatentVideo", "CogVideoXImageToVideo"])
+def test_a_longer_video_is_refused_before_anything_is_computed(name, length, fps):
+    wired = {"positive": "p", "negative": "n", "vae": "v", "start_image": "i"}
+    given = wired if name == "CogVideoXImageToVideo" else {}
+    with pytest.raises(Refused, match="up to 6 seconds") as refused:
+        TYPES[name](FakeContext(loader=Recorder()), length=length, fps=fps, **given)
+    assert refused.value.facts["field"] == "length"
+    assert refused.value.facts["length_max"] == 6 * fps + 1
+
+
+def test_three_files_make_one_model():
+    loader = Recorder(video_model=("model", "clip", "vae"))
+    given = TYPES["CogVideoXLoader"](
+        FakeContext(loader=loader), model_name="m", clip_name="t", vae_name="v"
+    )
+    assert given == ("model", "clip", "vae")
+    paths = (Path("diffusion_models/m"), Path("text_encoders/t"), Path("vae/v"))
+    assert loader.calls == [("video_model", paths, {})]
+
+
+def test_both_texts_are_told_of_the_picture_that_a_video_begins_with():
+    first = Recorder(leading="led")
+    vae, image = Recorder(beginning=first), Recorder(scaled="fitted")
+    made = TYPES["CogVideoXImageToVideo"](
+        FakeContext(loader=Recorder(blank_video="latent")),
+        positive="p",
+        negative="n",
+        vae=vae,
+        start_image=image,
+    )
+    assert made == ("led", "led", "latent")
+    assert image.calls == [("scaled", ("bilinear", 720, 480, "center"), {})]
+    assert vae.calls == [("beginning", ("fitted", 49), {})]
+    assert [args for _, args, _ in first.calls] == [("p",), ("n",)]
