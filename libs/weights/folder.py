@@ -13,6 +13,8 @@ from typing import Final
 
 import structlog
 
+from libs.weights.members import is_folder_model, is_later_shard, members
+
 log = structlog.get_logger(__name__)
 
 READ_ONLY: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -140,11 +142,11 @@ def _files(folder: Path, room: int) -> Iterator[Found]:
             path = Path(entry.path)
             if entry.name.startswith(".") or not _plain(name) or not _inside(path, root):
                 continue
-            if entry.is_dir():
+            if entry.is_dir() and not is_folder_model(path):
                 if depth < DEPTH_MAX:
                     waiting.append((path, f"{name}/", depth + 1))
                 continue
-            found = _found(name, path) if path.suffix.lower() in SUFFIXES else None
+            found = _listed(name, path, root)
             if found is not None:
                 count += 1
                 if count > room:
@@ -173,6 +175,24 @@ def _plain(name: str) -> bool:
         return len(name.encode()) <= NAME_BYTES_MAX and name.isprintable()
     except UnicodeEncodeError:
         return False
+
+
+def _listed(name: str, path: Path, root: Path) -> Found | None:
+    """Return one entry for all files that are one model; None for what is no entry of its own."""
+    if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
+        return None
+    if is_later_shard(path):
+        return None
+    parts = members(path)
+    if len(parts) == 1:
+        return _found(name, path)
+    if not all(_inside(part, root) for part in parts):
+        return None
+    found = [part for part in (_found(name, part) for part in parts) if part is not None]
+    if not found:
+        return None
+    size = sum(part.size_bytes for part in found)
+    return Found(name, path, size, max(part.modified_ms for part in found))
 
 
 def _found(name: str, path: Path) -> Found | None:

@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
 
+from libs.weights.members import members
+
 # Path and content: size and time of change.
 File: TypeAlias = tuple[str, str]
 
@@ -32,5 +34,12 @@ class Digests:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the digest of a file, or of the names and digests of all files of a model."""
+    parts = members(path)
+    if parts == (path,):
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(f"{part.relative_to(path.parent)}\0{_sha256(part)}\n".encode())
+    return whole.hexdigest()

@@ -145,3 +145,36 @@ def test_the_names_together_have_a_bound(tmp_path):
         put(tmp_path / f"loras/{'x' * 190}{number:03}.pt")
     found = ModelFolder(tmp_path).scan()["loras"]
     assert 0 < sum(len(name) for name in found) <= 100_000
+
+
+def test_a_diffusers_folder_is_one_model_whose_size_is_that_of_all_its_files(tmp_path):
+    root = tmp_path / "checkpoints/sets/turbo"
+    put(root / "model_index.json", b"{}")
+    put(root / "unet/config.json", b"{}")
+    put(root / "unet/diffusion_pytorch_model.safetensors", b"12345")
+    put(root / "vae/diffusion_pytorch_model.safetensors", b"123")
+    put(root / "readme.md", b"not read")
+    put(tmp_path / "checkpoints/x.safetensors")
+    found = ModelFolder(tmp_path).scan()["checkpoints"]
+    assert list(found) == ["sets/turbo", "x.safetensors"]
+    assert found["sets/turbo"].size_bytes == 2 + 2 + 5 + 3
+    assert found["sets/turbo"].path == root
+
+
+def test_a_diffusers_folder_with_a_part_elsewhere_is_not_listed(tmp_path):
+    outside = put(tmp_path / "secret/model.safetensors")
+    root = tmp_path / "models/checkpoints/turbo"
+    put(root / "model_index.json", b"{}")
+    (root / "unet").mkdir()
+    (root / "unet/model.safetensors").symlink_to(outside)
+    assert names(ModelFolder(tmp_path / "models")) == {}
+
+
+def test_shards_are_one_model_named_by_the_first(tmp_path):
+    for number in (1, 2, 3):
+        put(tmp_path / f"unet/big-{number:05}-of-00003.safetensors", b"1234")
+    put(tmp_path / "unet/big.safetensors.index.json", b"{}")
+    put(tmp_path / "unet/alone-00002-of-00002.safetensors")
+    found = ModelFolder(tmp_path).scan()["unet"]
+    assert list(found) == ["alone-00002-of-00002.safetensors", "big-00001-of-00003.safetensors"]
+    assert found["big-00001-of-00003.safetensors"].size_bytes == 3 * 4 + 2

@@ -24,3 +24,17 @@ def test_a_file_is_read_once_as_long_as_it_stays_the_same(tmp_path):
 def test_a_file_that_went_away_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         Digests().of({"vae/x": (str(tmp_path / "gone"), "1-1")})
+
+
+def test_a_model_of_several_files_changes_its_digest_with_any_of_them(tmp_path):
+    root = tmp_path / "turbo"
+    (root / "unet").mkdir(parents=True)
+    (root / "model_index.json").write_bytes(b"{}")
+    (root / "unet" / "x.safetensors").write_bytes(b"one")
+    first = Digests().of({"checkpoints/turbo": (str(root), "1")})
+    assert Digests().of({"checkpoints/turbo": (str(root), "1")}) == first
+    (root / "unet" / "x.safetensors").write_bytes(b"two")
+    second = Digests().of({"checkpoints/turbo": (str(root), "1")})
+    (root / "unet" / "x.safetensors").rename(root / "unet" / "y.safetensors")
+    third = Digests().of({"checkpoints/turbo": (str(root), "1")})
+    assert len({first["checkpoints/turbo"], second["checkpoints/turbo"], *third.values()}) == 3
