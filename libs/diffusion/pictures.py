@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import ImageOps, ImageSequence, UnidentifiedImageError
 
 from libs.core.errors import Refused
 from libs.diffusion.values import Mask, Picture
+from libs.media.frames import Pixels
 
 EMPTY_MASK_SIDE = 64
 FRAMES_MAX = 4096
@@ -20,17 +23,30 @@ PIXELS_MAX = 16384 * 16384
 
 def decode_picture(data: bytes) -> tuple[Picture, Mask]:
     """Return the frames of an image file, upright, and the mask: 1 where it is transparent."""
-    try:
-        with Pillow.open(BytesIO(data)) as file:
-            if file.width * file.height > PIXELS_MAX:
-                raise Refused("the picture has too many pixels", maximum=PIXELS_MAX)
-            frames = _frames_of_one_size(file)
-    except (UnidentifiedImageError, Pillow.DecompressionBombError, OSError, SyntaxError) as error:
-        raise Refused("the file is not a picture that can be read", reason=str(error)) from error
+    with _opened(data) as file:
+        frames = _frames_of_one_size(file)
     return (
         Picture(torch.stack([torch.from_numpy(_rgb(frame)) for frame in frames])),
         Mask(torch.stack([torch.from_numpy(_mask(frame)) for frame in frames])),
     )
+
+
+def decode_mask(data: bytes, channel: str) -> Mask:
+    """Return one channel of an image file; of alpha what is transparent, which may be nothing."""
+    with _opened(data) as file:
+        upright = ImageOps.exif_transpose(file) or file
+        band = _eight_bits(upright).convert("RGBA").getchannel(channel[0].upper())
+    values = torch.from_numpy(np.array(band).astype(np.float32) / np.float32(255.0))
+    return Mask((1.0 - values if channel == "alpha" else values)[None])
+
+
+def picture_of(frames: Sequence[Pixels]) -> Picture:
+    """Return frames as pictures."""
+    # One after the other, so that there is never a second copy of all of them.
+    pixels = torch.empty(len(frames), *frames[0].shape)
+    for place, frame in zip(pixels, frames, strict=True):
+        torch.div(torch.from_numpy(frame), 255.0, out=place)
+    return Picture(pixels)
 
 
 def blank_picture(*, width: int, height: int, count: int, color: int) -> Picture:
@@ -38,6 +54,17 @@ def blank_picture(*, width: int, height: int, count: int, color: int) -> Picture
     channels = [(color >> shift) & 0xFF for shift in (16, 8, 0)]
     pixels = torch.tensor(channels, dtype=torch.float32) / 255.0
     return Picture(pixels.expand(count, height, width, 3).clone())
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Pillow.Image]:
+    try:
+        with Pillow.open(BytesIO(data)) as file:
+            if file.width * file.height > PIXELS_MAX:
+                raise Refused("the picture has too many pixels", maximum=PIXELS_MAX)
+            yield file
+    except (UnidentifiedImageError, Pillow.DecompressionBombError, OSError, SyntaxError) as error:
+        raise Refused("the file is not a picture that can be read", reason=str(error)) from error
 
 
 def _frames_of_one_size(file: Pillow.Image) -> list[Pillow.Image]:
@@ -53,9 +80,11 @@ def _frames_of_one_size(file: Pillow.Image) -> list[Pillow.Image]:
 
 
 def _rgb(frame: Pillow.Image) -> NDArray[np.float32]:
-    if frame.mode.startswith("I"):
-        frame = frame.point(lambda value: value * (1 / 255))
-    return np.array(frame.convert("RGB")).astype(np.float32) / np.float32(255.0)
+    return np.array(_eight_bits(frame).convert("RGB")).astype(np.float32) / np.float32(255.0)
+
+
+def _eight_bits(frame: Pillow.Image) -> Pillow.Image:
+    return frame.point(lambda value: value * (1 / 255)) if frame.mode.startswith("I") else frame
 
 
 def _mask(frame: Pillow.Image) -> NDArray[np.float32]:

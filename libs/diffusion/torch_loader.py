@@ -41,6 +41,7 @@ from libs.diffusion.values import (
 )
 from libs.diffusion.video_vae import VIDEO_CHANNELS, frames_in
 from libs.diffusion.vision import ClipVision
+from libs.media.frames import Pixels
 from libs.sampling.noise import COMPATIBILITY_REFERENCE
 
 
@@ -150,6 +151,18 @@ class TorchLoader:
     def picture(self, data: bytes) -> tuple[Picture, Mask]:
         """Return the pictures in an image file, and the mask in its alpha channel."""
         return pictures.decode_picture(data)
+
+    def picture_mask(self, data: bytes, channel: str) -> Mask:
+        """Return one channel of an image file as a mask."""
+        return pictures.decode_mask(data, channel)
+
+    def pictures(self, frames: Sequence[Pixels]) -> Picture:
+        """Return frames as pictures."""
+        return pictures.picture_of(frames)
+
+    def blank_mask(self, *, width: int, height: int, value: float) -> Mask:
+        """Return a mask of one value."""
+        return Mask(torch.full((1, height, width), value))
 
     def blank_image(self, *, width: int, height: int, count: int, color: int) -> Picture:
         """Return pictures of one colour, given as 0xRRGGBB."""

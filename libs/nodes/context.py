@@ -9,6 +9,8 @@ from typing import Literal, Protocol, TypeAlias
 
 from libs.core.errors import StudioError
 from libs.core.jsonvalue import JsonObject
+from libs.media.frames import Pixels
+from libs.nodes.picture_sockets import Channel
 from libs.nodes.preprocessors import Preprocessors
 from libs.nodes.sockets import (
     Clip,
@@ -102,6 +104,15 @@ class Loader(Protocol):
 
     def picture(self, data: bytes) -> tuple[Image, Mask]:
         """Return the pictures in an image file, and the mask in its alpha channel."""
+
+    def picture_mask(self, data: bytes, channel: Channel) -> Mask:
+        """Return one channel of an image file; of its alpha what is transparent."""
+
+    def pictures(self, frames: Sequence[Pixels]) -> Image:
+        """Return frames as pictures."""
+
+    def blank_mask(self, *, width: int, height: int, value: float) -> Mask:
+        """Return a mask of one value."""
 
     def blank_image(self, *, width: int, height: int, count: int, color: int) -> Image:
         """Return pictures of one colour, given as 0xRRGGBB."""

@@ -73,10 +73,18 @@ class Choices:
 
 @dataclass(frozen=True)
 class Shown(Generic[V_co]):
-    """What an output node returns: its value, and what the clients get to see."""
+    """What an output node returns: its value, and what the clients get to see.
+
+    A function as `ui` is called away from the sampling path, while the next nodes are executed:
+    files are encoded and saved in there.
+    """
 
     value: V_co
-    ui: JsonObject
+    ui: JsonObject | Callable[[], JsonObject]
+
+    def told(self) -> JsonObject:
+        """Return what the clients get to see, made now if it was not made yet."""
+        return self.ui() if callable(self.ui) else self.ui
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
-"""Nodes that read, make, change and keep pictures."""
+"""Nodes that read, make and measure pictures, and those that work on whole batches."""
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+import math
+from typing import Annotated, Literal, NamedTuple
 
-from libs.core.jsonvalue import Json
-from libs.nodes.context import Context, Folder, OutputFile
-from libs.nodes.declare import Choices, Shown, Widget, node
-from libs.nodes.png import chunks_for, encode_png
+from libs.nodes.context import Context
+from libs.nodes.declare import Choices, Widget, node
 from libs.nodes.sockets import (
     BATCH_MAX,
     SIDE_PIXELS_MAX,
@@ -17,9 +16,9 @@ from libs.nodes.sockets import (
     Mask,
 )
 
+MEGAPIXEL = 1024 * 1024
 _Side = Widget(min=1, max=SIDE_PIXELS_MAX, step=1)
 _ScaledSide = Widget(min=0, max=SIDE_PIXELS_MAX, step=1)
-_PNG_INFO = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 
 
 class Loaded(NamedTuple):
@@ -29,10 +28,12 @@ class Loaded(NamedTuple):
     MASK: Annotated[Mask, "White where the picture is transparent."]
 
 
-class Saved(NamedTuple):
-    """The pictures that were saved, to work on."""
+class Size(NamedTuple):
+    """How large a batch is."""
 
-    images: Image
+    width: Annotated[int, "In pixels."]
+    height: Annotated[int, "In pixels."]
+    batch_size: Annotated[int, "How many pictures."]
 
 
 @node("LoadImage", title="Load Image", category="image")
@@ -43,6 +44,32 @@ def load_image(
 ) -> Loaded:
     """Read an uploaded picture."""
     return Loaded(*context.loader.picture(context.read_input(image)))
+
+
+@node("LoadImageOutput", title="Load Image (from Outputs)", category="image")
+def load_image_output(
+    context: Context,
+    *,
+    image: Annotated[
+        str, Choices("input", upload=True), "A picture that was made here: `name.png [output]`."
+    ],
+) -> Loaded:
+    """Read a picture that an earlier prompt made."""
+    return Loaded(*context.loader.picture(context.read_input(image)))
+
+
+@node("LoadImageMask", title="Load Image (as Mask)", category="mask")
+def load_image_mask(
+    context: Context,
+    *,
+    image: Annotated[str, Choices("input", upload=True), "An uploaded picture."],
+    channel: Annotated[
+        Literal["alpha", "red", "green", "blue"],
+        "Which channel becomes the mask; of alpha, what is transparent becomes white.",
+    ],
+) -> Mask:
+    """Read one channel of an uploaded picture as a mask."""
+    return context.loader.picture_mask(context.read_input(image), channel)
 
 
 @node("EmptyImage", title="EmptyImage", category="image")
@@ -58,32 +85,10 @@ def empty_image(
     return context.loader.blank_image(width=width, height=height, count=batch_size, color=color)
 
 
-@node(
-    "SaveImage",
-    title="Save Image",
-    category="image",
-    output_node=True,
-    hidden=_PNG_INFO,
-    search_aliases=("save", "export", "png"),
-)
-def save_image(
-    context: Context,
-    *,
-    images: Annotated[Image, "What to save."],
-    filename_prefix: Annotated[
-        str,
-        "Start of the file's name; may hold a folder, %width%, %height%, %batch_num%, %year%, "
-        "%month%, %day%, %hour%, %minute% and %second%.",
-    ] = "ComfyUI",
-) -> Shown[Saved]:
-    """Save pictures as PNG, with the workflow that made them inside."""
-    return Shown(Saved(images), {"images": _save(context, images, filename_prefix, "output")})
-
-
-@node("PreviewImage", title="Preview Image", category="image", output_node=True, hidden=_PNG_INFO)
-def preview_image(context: Context, *, images: Image) -> Shown[Saved]:
-    """Show pictures without keeping them."""
-    return Shown(Saved(images), {"images": _save(context, images, "ComfyUI_temp", "temp")})
+@node("GetImageSize", title="Get Image Size", category="image", hidden={"unique_id": "UNIQUE_ID"})
+def image_size(*, image: Image) -> Size:
+    """Measure pictures: their sides, and how many there are."""
+    return Size(image.width, image.height, image.count)
 
 
 @node("ImageScale", title="Upscale Image", category="image/upscaling")
@@ -99,25 +104,64 @@ def scale_image(
     return image.scaled(upscale_method, width, height, crop)
 
 
-@node("ImageInvert", title="Invert Image", category="image")
-def invert_image(*, image: Image) -> Image:
-    """Turn pictures into their negatives."""
-    return image.inverted()
+@node("ImageScaleBy", title="Upscale Image By", category="image/upscaling")
+def scale_image_by(
+    *,
+    image: Image,
+    upscale_method: ImageScaling,
+    scale_by: Annotated[
+        float, Widget(min=0.01, max=8.0, step=0.01), "How many times as long each side becomes."
+    ] = 1.0,
+) -> Image:
+    """Change the size of pictures by a factor."""
+    width, height = round(image.width * scale_by), round(image.height * scale_by)
+    return image.scaled(upscale_method, max(1, width), max(1, height), "disabled")
 
 
-def _save(context: Context, images: Image, prefix: str, folder: Folder) -> Json:
-    chunks = chunks_for(context.prompt, context.extra_pnginfo, context.hip_workflow)
-    saved: list[Json] = []
-    for number, pixels in enumerate(images.frames()):
-        file = OutputFile(
-            data=encode_png(pixels, chunks),
-            extension="png",
-            mime="image/png",
-            filename_prefix=prefix,
-            folder=folder,
-            width=images.width,
-            height=images.height,
-            batch_number=number,
-        )
-        saved.append(context.save(file).as_json())
-    return saved
+@node("ImageScaleToTotalPixels", title="Scale Image to Total Pixels", category="image/upscaling")
+def scale_to_total_pixels(
+    *,
+    image: Image,
+    upscale_method: ImageScaling,
+    megapixels: Annotated[
+        float, Widget(min=0.01, max=16.0, step=0.01), "One is 1024 times 1024 pixels."
+    ] = 1.0,
+) -> Image:
+    """Give pictures so many pixels in all, their proportions kept."""
+    total = int(megapixels * MEGAPIXEL)
+    factor = math.sqrt(total / (image.width * image.height))
+    width, height = round(image.width * factor), round(image.height * factor)
+    return image.scaled(upscale_method, max(1, width), max(1, height), "disabled")
+
+
+@node("ImageBatch", title="Batch Images", category="image")
+def batch_images(
+    *,
+    image1: Image,
+    image2: Annotated[Image, "Brought to the size of the first, its longer side cut off."],
+) -> Image:
+    """Put two batches of pictures into one."""
+    return image1.joined(image2)
+
+
+@node("RepeatImageBatch", title="RepeatImageBatch", category="image/batch")
+def repeat_batch(
+    *,
+    image: Image,
+    amount: Annotated[int, Widget(min=1, max=BATCH_MAX), "How often the batch is there."] = 1,
+) -> Image:
+    """Repeat a batch of pictures."""
+    return image.repeated(amount)
+
+
+@node("ImageFromBatch", title="ImageFromBatch", category="image/batch")
+def image_from_batch(
+    *,
+    image: Image,
+    batch_index: Annotated[
+        int, Widget(min=0, max=BATCH_MAX - 1), "The first to take, counted from 0."
+    ] = 0,
+    length: Annotated[int, Widget(min=1, max=BATCH_MAX), "How many to take."] = 1,
+) -> Image:
+    """Take some pictures out of a batch."""
+    return image.part(batch_index, length)

@@ -6,13 +6,12 @@ brings such values, and a test passes fakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol, TypeAlias
 
-if TYPE_CHECKING:
-    # Gateway and validator read the node types and have no use for arrays.
-    import numpy as np
-    from numpy.typing import NDArray
+from libs.nodes.picture_sockets import Audio, Crop, Image, ImageScaling, Mask, Video
+
+__all__ = ["Crop", "Image", "ImageScaling", "Mask"]
 
 SIDE_PIXELS_MAX = 16384
 BATCH_MAX = 4096
@@ -75,11 +74,7 @@ SchedulerName = Literal[
     "kl_optimal",
 ]
 LatentScaling = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
-ImageScaling = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
-Crop = Literal["disabled", "center"]
-
 Preview: TypeAlias = Callable[[], bytes]
-Pixels: TypeAlias = "NDArray[np.uint8]"
 
 
 class OnStep(Protocol):
@@ -87,43 +82,6 @@ class OnStep(Protocol):
 
     def __call__(self, value: int, total: int, preview: Preview | None = None) -> None:
         """Report that `value` of `total` steps are done."""
-
-
-class Image(Protocol):
-    """A batch of pictures: RGB, float32, 0 to 1."""
-
-    @property
-    def count(self) -> int:
-        """How many pictures."""
-
-    @property
-    def width(self) -> int:
-        """In pixels."""
-
-    @property
-    def height(self) -> int:
-        """In pixels."""
-
-    def frames(self) -> Sequence[Pixels]:
-        """Return each picture as bytes [height, width, 3], cut off and not rounded."""
-
-    def scaled(self, method: ImageScaling, width: int, height: int, crop: Crop) -> Image:
-        """Return the pictures at another size; a side of 0 keeps the proportions."""
-
-    def inverted(self) -> Image:
-        """Return the negatives."""
-
-
-class Mask(Protocol):
-    """A batch of single-channel masks, float32, 0 to 1."""
-
-    @property
-    def width(self) -> int:
-        """In pixels."""
-
-    @property
-    def height(self) -> int:
-        """In pixels."""
 
 
 class Latent(Protocol):
@@ -389,4 +347,6 @@ SOCKET_NAMES: Mapping[object, str] = {
     ClipVision: "CLIP_VISION",
     ClipVisionOutput: "CLIP_VISION_OUTPUT",
     MotionModel: "MOTION_MODEL",
+    Video: "VIDEO",
+    Audio: "AUDIO",
 }

@@ -1,8 +1,9 @@
-"""What the engine asks the agent for, one question at a time: names, inputs, digests."""
+"""What the engine asks the agent for, names, inputs, digests."""
 
 from __future__ import annotations
 
 import queue
+import threading
 from typing import Any, Final, cast
 
 from libs.core.errors import NotFound, Refused, Unavailable
@@ -14,16 +15,21 @@ ANSWER_SECONDS_MAX: Final = 900.0
 
 
 class Calls:
-    """Asked on the main thread, answered on the hearing one."""
+    """Asked by the main thread and by the one that saves files, answered on the hearing one."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._answers: queue.Queue[Frame] = queue.Queue()
+        self._lock = threading.Lock()
+        self._waiting: dict[int, queue.SimpleQueue[Frame]] = {}
         self._number = 0
 
     def answered(self, frame: Frame) -> None:
-        """Take in an answer."""
-        self._answers.put(frame)
+        """Take in an answer; nobody waits any more for a late one."""
+        number = frame.facts.get("call")
+        with self._lock:
+            waiting = self._waiting.get(number) if isinstance(number, int) else None
+        if waiting is not None:
+            waiting.put(frame)
 
     def save(self, mark: JsonObject, node_id: str, file: OutputFile) -> SavedFile:
         """Hand a file to the agent and return the name that it got."""
@@ -51,15 +57,19 @@ class Calls:
         return str(self._ask("digest", {**mark, "name": name}).facts["digest"])
 
     def _ask(self, kind: str, facts: JsonObject, *blobs: bytes) -> Frame:
-        self._number += 1
-        self._link.send(kind, {**facts, "call": self._number}, *blobs)
-        while True:
-            try:
-                answer = self._answers.get(timeout=ANSWER_SECONDS_MAX)
-            except queue.Empty:
-                raise Unavailable("the agent does not answer", call=kind) from None
-            if answer.facts.get("call") == self._number:
-                return _checked(answer)
+        answer: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+        with self._lock:
+            self._number += 1
+            number = self._number
+            self._waiting[number] = answer
+        try:
+            self._link.send(kind, {**facts, "call": number}, *blobs)
+            return _checked(answer.get(timeout=ANSWER_SECONDS_MAX))
+        except queue.Empty:
+            raise Unavailable("the agent does not answer", call=kind) from None
+        finally:
+            with self._lock:
+                del self._waiting[number]
 
 
 def _checked(answer: Frame) -> Frame:

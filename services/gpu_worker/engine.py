@@ -105,6 +105,8 @@ class _Execution:
         self.cached_ids: tuple[str, ...] = ()
         self.types: dict[str, str] = {}
         self.weights: dict[str, File] = {}
+        self._at = ""
+        self._lock = threading.Lock()
 
     def outcome(self) -> tuple[str, JsonObject]:
         """Execute, and return how it ended."""
@@ -134,8 +136,10 @@ class _Execution:
     def started(self, node_id: str) -> None:
         """Tell that a node begins."""
         self.check()
+        self._left(self._at)
         facts = {"node_id": node_id, "node_type": self.types[node_id]}
         self.watch.begin(f"node {self.types[node_id]}", **facts)
+        self._at = node_id
         self._tell("progress", **facts, state="running", announces=True)
 
     def step(self, node_id: str, value: int, total: int) -> None:
@@ -144,12 +148,23 @@ class _Execution:
         self._tell("progress", node_id=node_id, state="running", value=value, total=total)
 
     def finished(self, node_id: str, ui: JsonObject | None) -> None:
-        """Tell that a node ended; what it shows comes first."""
+        """Tell that a node ended; what it shows comes first.
+
+        A node that saves files is told of by the thread that saves them, perhaps while the next
+        one is executed.
+        """
         if node_id not in self.cached_ids:
             self.executed.append(node_id)
-            self.watch.end()
+            self._left(node_id)
         self._tell("shown", node_id=node_id, node_type=self.types[node_id], ui=ui)
         self._tell("progress", node_id=node_id, state="finished", value=1)
+
+    def _left(self, node_id: str) -> None:
+        """End the measuring of a node, unless that was done already."""
+        with self._lock:
+            if node_id and node_id == self._at:
+                self.watch.end()
+                self._at = ""
 
     def check(self) -> None:
         """Raise Interrupted if the agent told us to stop."""

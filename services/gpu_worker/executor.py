@@ -6,8 +6,8 @@ import threading
 import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from libs.core.errors import Refused, StudioError
 from libs.core.jsonvalue import Json, JsonObject
@@ -17,7 +17,10 @@ from libs.graph.sockets import slot_index
 from libs.graph.value import Graph, Link, Node
 from libs.nodes.context import Context, Interrupted
 from libs.nodes.declare import NodeType, Shown
+from services.gpu_worker.showing import Showing
 
+T = TypeVar("T")
+Shows: TypeAlias = Callable[[], JsonObject]
 NodeTypes: TypeAlias = Mapping[str, NodeType[..., Any]]
 # What a result takes beside its values, so that small ones are not free.
 RESULT_BYTES = 1024
@@ -34,7 +37,11 @@ class Report(Protocol):
         """Hear that a node begins; may raise Interrupted."""
 
     def finished(self, node_id: str, ui: JsonObject | None) -> None:
-        """Hear that a node ended, and what it shows. Cached output nodes are heard of too."""
+        """Hear that a node ended, and what it shows. Cached output nodes are heard of too.
+
+        A node whose files take time to make is heard of from another thread, when they are made;
+        the next nodes may have begun by then.
+        """
 
 
 class NodeFailed(StudioError):
@@ -149,12 +156,15 @@ class Executor:
         """
         run = _Run(self, graph, plan, scope)
         report.cached(run.cached)
-        for node_id in plan.order:
-            if node_id in run.waiting:
-                report.started(node_id)
-                report.finished(node_id, run.execute(node_id, context_of(node_id)).ui)
-            elif node_id in plan.outputs:
-                report.finished(node_id, run.results[node_id].ui)
+        with Showing() as showing:
+            for node_id in plan.order:
+                showing.check()
+                if node_id in run.waiting:
+                    report.started(node_id)
+                    finish = run.execute(node_id, context_of(node_id), report)
+                    finish() if finish.at_once else showing.begin(finish)
+                elif node_id in plan.outputs:
+                    report.finished(node_id, run.results[node_id].ui)
         return Executed(tuple(run.executed), run.cached, run.ui)
 
 
@@ -180,26 +190,43 @@ class _Run:
             source for node_id in self.waiting for source in self._sources(node_id)
         )
 
-    def execute(self, node_id: str, context: Context) -> Result:
+    def execute(self, node_id: str, context: Context, report: Report) -> _Finish:
+        """Execute a node; what is left to do is to finish it, at once or in another thread."""
         node = self.graph.nodes[node_id]
         inputs = self._inputs(node)
-        result = self._call(node, inputs, context)
-        del inputs
-        self.executed.append(node_id)
-        self.memory.put(self.scope, self.plan.fingerprints[node_id], result)
-        if result.ui is not None and node_id in self.plan.outputs:
-            self.ui[node_id] = result.ui
+        returned = self._guarded(node, inputs, lambda: self._called(node, inputs, context))
+        shows = returned.ui if isinstance(returned, Shown) else None
+        values = _values(returned.value if isinstance(returned, Shown) else returned)
         if self.needs[node_id]:
-            self.results[node_id] = result
+            self.results[node_id] = Result(values)
         self._release(self._sources(node_id))
-        return result
+        if not callable(shows):
+            return _Finish(self, node, Result(values, shows), report)
+        # Until the files are made they hold what they show; a failure names the inputs.
+        said = {name: _summary(value) for name, value in inputs.items()}
+        return _Finish(self, node, Result(values), report, shows, said)
 
-    def _call(self, node: Node, inputs: dict[str, object], context: Context) -> Result:
+    def finish(self, node: Node, result: Result, report: Report) -> None:
+        """Remember what a node made, and tell of it."""
+        self.executed.append(node.id)
+        self.memory.put(self.scope, self.plan.fingerprints[node.id], result)
+        if result.ui is not None and node.id in self.plan.outputs:
+            self.ui[node.id] = result.ui
+        report.finished(node.id, result.ui)
+
+    def show(self, node: Node, said: Mapping[str, object], make: Shows) -> JsonObject:
+        """Make what a node shows; a failure is the node's own."""
+        return self._guarded(node, said, make)
+
+    def _called(self, node: Node, inputs: dict[str, object], context: Context) -> Any:
         node_type = self.types[node.type]
+        if node_type.wants_context:
+            return node_type.function(context, **inputs)
+        return node_type.function(**inputs)
+
+    def _guarded(self, node: Node, inputs: Mapping[str, object], work: Callable[[], T]) -> T:
         try:
-            if node_type.wants_context:
-                return _result(node_type.function(context, **inputs))
-            return _result(node_type.function(**inputs))
+            return work()
         except Interrupted as stopped:
             facts = {**stopped.facts, "node_id": node.id, "node_type": node.type}
             raise Interrupted(stopped.message, **facts) from None
@@ -253,10 +280,27 @@ class _Run:
                 self.results.pop(source, None)
 
 
-def _result(returned: object) -> Result:
-    if isinstance(returned, Shown):
-        return Result(_values(returned.value), returned.ui)
-    return Result(_values(returned))
+@dataclass(frozen=True)
+class _Finish:
+    """The end of one node's execution: its files are made, and it is told of."""
+
+    run: _Run
+    node: Node
+    result: Result
+    report: Report
+    shows: Shows | None = None
+    said: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def at_once(self) -> bool:
+        """Say whether nothing is left to be made."""
+        return self.shows is None
+
+    def __call__(self) -> None:
+        result = self.result
+        if self.shows is not None:
+            result = replace(result, ui=self.run.show(self.node, self.said, self.shows))
+        self.run.finish(self.node, result, self.report)
 
 
 def _values(returned: object) -> tuple[object, ...]:

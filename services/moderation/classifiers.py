@@ -1,30 +1,30 @@
-"""The picture classifier: a real network from a package, in a thread of its own."""
+"""The classifier of pictures and films: a real network from a package, in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from libs.core.errors import Misconfigured
+from libs.core.errors import Misconfigured, Refused
+from libs.media.reading import looked_at
 
 log = structlog.get_logger()
 
 
 class PictureClassifier(Protocol):
-    """Scores a picture; labels that it does not know are not in the answer."""
+    """Scores a picture or a film by some of its frames; labels that it does not know are not in the answer."""
 
     @property
     def name(self) -> str:
         """Return the name and version that is written beside each score."""
         ...
 
-    async def scores(self, data: bytes) -> Mapping[str, float]:
-        """Return a score from 0 to 1 per label; empty when the bytes are no picture."""
+    async def scores(self, data: bytes, mime: str) -> Mapping[str, float]:
+        """Return a score from 0 to 1 per label; empty when the bytes are not what they claim."""
         ...
 
 
@@ -46,20 +46,16 @@ class OpenNsfw:
         """Return the name and version that is written beside each score."""
         return "open_nsfw-onnx-0.1.0"
 
-    async def scores(self, data: bytes) -> Mapping[str, float]:
-        """Return the nudity score of every frame's worst; empty when the bytes are no picture."""
+    async def scores(self, data: bytes, mime: str) -> Mapping[str, float]:
+        """Return the nudity score of the worst frame that is looked at; empty if none can be."""
         async with self._free:
-            return await asyncio.to_thread(self._look, data)
+            return await asyncio.to_thread(self._look, data, mime)
 
-    def _look(self, data: bytes) -> Mapping[str, float]:
+    def _look(self, data: bytes, mime: str) -> Mapping[str, float]:
         try:
-            with Image.open(io.BytesIO(data)) as picture:
-                frames = [
-                    self._seek(picture, number)
-                    for number in _sample(getattr(picture, "n_frames", 1))
-                ]
-        except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-            log.warning("picture.unreadable", error=type(error).__name__)
+            frames = looked_at(data, mime)
+        except Refused as error:
+            log.warning("output.unreadable", mime=mime, reason=error.message)
             return {}
         return {"nudity": max(map(self._score, frames))}
 
@@ -68,15 +64,3 @@ class OpenNsfw:
         if len(frame.getcolors(1) or ()) == 1:
             return 0.0
         return float(self._network.classify(frame).nsfw)
-
-    @staticmethod
-    def _seek(picture: Image.Image, number: int) -> Image.Image:
-        picture.seek(number)
-        return picture.convert("RGB")
-
-
-def _sample(frames: int, most: int = 8) -> list[int]:
-    """Return up to `most` frame numbers, evenly spread, first and last among them."""
-    if frames <= most:
-        return list(range(frames))
-    return [round(index * (frames - 1) / (most - 1)) for index in range(most)]

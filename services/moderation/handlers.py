@@ -21,6 +21,8 @@ from services.moderation.domain import policy
 from services.moderation.domain.policy import JudgeOutput, JudgeText, Moderated, category_of
 from services.moderation.domain.text import Blocklist, texts_asked_for
 
+# Everything else is no output that people look at: latents, meshes.
+SEEN = ("image/", "video/")
 USERS_REMEMBERED_MAX = 10_000
 # Each may hold 64 KiB of sealed workflow, so only those that wait for their verdict are kept.
 SUBMISSIONS_KEPT_MAX = 256
@@ -75,8 +77,8 @@ class Moderation:
     async def _judge(self, recorded: Recorded[NodeFinished], output: Output) -> None:
         event = recorded.event
         user = await self._user_of(recorded.tenant, event.prompt_id)
-        picture = output.mime.startswith("image/")
-        data = await self.artifacts.get(output.artifact) if picture else b""
+        seen = output.mime.startswith(SEEN)
+        data = await self.artifacts.get(output.artifact) if seen else b""
         released = output_key(
             recorded.tenant,
             user,
@@ -91,15 +93,15 @@ class Moderation:
             index=output.index,
             artifact=released,
             sha256=output.sha256,
-            picture=picture,
-            scores=await self.classifier.scores(data) if picture else {},
+            seen=seen,
+            scores=await self.classifier.scores(data, output.mime) if seen else {},
             thresholds=self.thresholds,
-            classifier=self.classifier.name if picture else "",
+            classifier=self.classifier.name if seen else "",
         )
         if category_of(command) is None:
-            # It comes first, so that what is said to be released can be served; and of a picture
-            # the very bytes that were looked at.
-            if picture:
+            # It comes first, so that what is said to be released can be served; and of what is
+            # seen the very bytes that were looked at.
+            if seen:
                 await self.artifacts.put(released, data, output.mime)
             else:
                 await self.artifacts.copy(output.artifact, released)

@@ -36,7 +36,7 @@ class JudgeOutput:
     """An output was looked at; `artifact` is where it lies once it is released.
 
     A score at or above the threshold of its label blocks. Without scores only an output that is
-    no picture is released; a picture that could not be judged is blocked as `unjudged`.
+    neither picture nor film is released; one that could not be judged is blocked as `unjudged`.
     """
 
     prompt_id: str
@@ -45,7 +45,7 @@ class JudgeOutput:
     index: int
     artifact: str
     sha256: str
-    picture: bool
+    seen: bool
     scores: Mapping[str, float]
     thresholds: Mapping[str, float]
     classifier: str
@@ -83,7 +83,7 @@ def evolve(state: Moderated, event: Event) -> Moderated:
 def category_of(command: JudgeOutput) -> str | None:
     """Return the label that blocks the output, or None; the worst excess comes first."""
     if not command.scores:
-        return "unjudged" if command.picture else None
+        return "unjudged" if command.seen else None
     over = {
         label: score - command.thresholds.get(label, 1.0)
         for label, score in command.scores.items()

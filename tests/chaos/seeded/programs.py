@@ -48,7 +48,7 @@ class SeesNude:
 
     name = "sees-nude"
 
-    async def scores(self, data: bytes) -> Mapping[str, float]:
+    async def scores(self, data: bytes, mime: str) -> Mapping[str, float]:
         return {"nudity": 1.0 if NUDE in data else 0.0}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libs.nodes.registry import load
-from tests.unit.libs.nodes.fakes import FakeContext, FakeImage, Recorder
+from tests.unit.libs.nodes.fakes import FakeContext, Recorder
 
 TYPES: Any = load()
 
@@ -121,36 +121,6 @@ def test_a_node_asks_the_value_it_is_about(name, asked_of, inputs, method, args)
     assert asked(value) == (method, args, {})
 
 
-@pytest.mark.covers("R105", "R214")
-def test_pictures_are_saved_as_png_under_the_prefix():
-    context = FakeContext()
-    shown = TYPES["SaveImage"](context, images=FakeImage(), filename_prefix="hanzo_gen")
-    first, second = context.saved
-    assert first.data.startswith(b"\x89PNG")
-    assert (first.extension, first.mime, first.folder) == ("png", "image/png", "output")
-    assert (first.filename_prefix, first.width, first.height) == ("hanzo_gen", 4, 3)
-    assert (first.batch_number, second.batch_number) == (0, 1)
-    assert shown.ui == {
-        "images": [
-            {"filename": "1.png", "subfolder": "", "type": "output"},
-            {"filename": "2.png", "subfolder": "", "type": "output"},
-        ]
-    }
-
-
-def test_saved_pictures_go_on():
-    images = FakeImage()
-    shown = TYPES["SaveImage"](FakeContext(), images=images)
-    assert shown.value.images is images
-
-
-def test_a_preview_is_temporary():
-    context = FakeContext()
-    shown = TYPES["PreviewImage"](context, images=FakeImage())
-    assert {file.folder for file in context.saved} == {"temp"}
-    assert {one["type"] for one in shown.ui["images"]} == {"temp"}
-
-
 def test_a_latent_is_kept_with_its_workflow():
     context = FakeContext(prompt={"1": {}}, extra_pnginfo={"workflow": {"nodes": []}})
     samples = Recorder(to_bytes=b"latent")
@@ -162,9 +132,17 @@ def test_a_latent_is_kept_with_its_workflow():
 
 
 def test_an_upload_becomes_a_picture_and_a_mask():
-    loader = Recorder(picture=("image", "mask"))
-    assert TYPES["LoadImage"](FakeContext(loader=loader), image="a.png") == ("image", "mask")
-    assert asked(loader) == ("picture", (b"a.png",), {})
+    for name in ("LoadImage", "LoadImageOutput"):
+        loader = Recorder(picture=("image", "mask"))
+        assert TYPES[name](FakeContext(loader=loader), image="a.png") == ("image", "mask")
+        assert asked(loader) == ("picture", (b"a.png",), {})
+
+
+def test_an_upload_becomes_a_mask():
+    loader = Recorder(picture_mask="mask")
+    context = FakeContext(loader=loader)
+    assert TYPES["LoadImageMask"](context, image="a.png", channel="red") == "mask"
+    assert asked(loader) == ("picture_mask", (b"a.png", "red"), {})
 
 
 def test_blank_values_come_from_the_loader():

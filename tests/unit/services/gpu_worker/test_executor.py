@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import threading
 import weakref
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from libs.core.errors import Refused
+from libs.core.jsonvalue import JsonObject
 from libs.graph.parse import parse
 from libs.graph.plan import plan
 from libs.graph.schema import Catalogue
@@ -46,6 +48,10 @@ def latent(text: str) -> Latent:
 class Two(NamedTuple):
     LEFT: Latent
     RIGHT: Latent
+
+
+class Saved(NamedTuple):
+    OUT: Latent
 
 
 @node("Source", title="Source", category="x")
@@ -100,7 +106,38 @@ def steps(context: Context, *, value: Latent) -> Latent:
     return value
 
 
-FOUND: list[NodeType[..., Any]] = [source, split, join, show, fail, refuse, steps]
+GATES: dict[str, threading.Event] = {}
+
+
+@node("Save", title="Save", category="x", output_node=True)
+def save(context: Context, *, value: Latent, text: str = "") -> Shown[Saved]:
+    """Show a value later, when the gate named by the text is opened."""
+    given: Any = value
+    node_id = context.node_id
+
+    def ui() -> JsonObject:
+        if text in GATES:
+            assert GATES[text].wait(20)
+        CALLS.append(("Saved", threading.current_thread().name.partition("_")[0]))
+        if text == "fails":
+            raise OSError("the disk is full")
+        if text == "stopped":
+            raise Interrupted("cancelled")
+        return {"text": [given.text], "node": node_id}
+
+    return Shown(Saved(value), ui)
+
+
+@node("Open", title="Open", category="x")
+def open_gate(*, value: Latent, text: str) -> Latent:
+    """Open a gate."""
+    GATES[text].set()
+    return value
+
+
+FOUND: list[NodeType[..., Any]] = [
+    source, split, join, show, fail, refuse, steps, save, open_gate,
+]  # fmt: skip
 TYPES = {found.schema.type: found for found in FOUND}
 CATALOGUE = Catalogue({name: found.schema for name, found in TYPES.items()})
 
@@ -147,7 +184,7 @@ class Bench:
         self, graph: dict[str, Any], *, scope: str = "", stop: bool = False, stop_before: str = ""
     ) -> Any:
         parsed = parse(graph)
-        outputs = [one for one, body in graph.items() if body["class_type"] == "Show"]
+        outputs = [one for one, body in graph.items() if body["class_type"] in ("Show", "Save")]
         CALLS.clear()
         self.heard = Heard(stop_before)
         return Executor(TYPES, self.memory).execute(

@@ -33,7 +33,7 @@ class SaysNude:
 
     name = "says-nude"
 
-    async def scores(self, data: bytes) -> Mapping[str, float]:
+    async def scores(self, data: bytes, mime: str) -> Mapping[str, float]:
         return {"nudity": 0.99} if data else {}
 
 
@@ -186,7 +186,7 @@ async def test_the_network_scores_noise_and_colours_as_safe():
     sink = io.BytesIO()
     Image.fromarray(noise).save(sink, "PNG")
     for data in (png(), png((250, 250, 250)), sink.getvalue()):
-        assert (await network.scores(data))["nudity"] < 0.85
+        assert (await network.scores(data, "image/png"))["nudity"] < 0.85
 
 
 async def test_one_colour_is_not_shown_to_the_network_but_one_pixel_more_is():
@@ -195,5 +195,5 @@ async def test_one_colour_is_not_shown_to_the_network_but_one_pixel_more_is():
     picture.putpixel((0, 0), (9, 9, 10))
     sink = io.BytesIO()
     picture.save(sink, "PNG")
-    assert await network.scores(png()) == {"nudity": 0.0}
-    assert (await network.scores(sink.getvalue()))["nudity"] > 0
+    assert await network.scores(png(), "image/png") == {"nudity": 0.0}
+    assert (await network.scores(sink.getvalue(), "image/png"))["nudity"] > 0

@@ -18,7 +18,7 @@ def judge(**changes: object) -> JudgeOutput:
         "index": 0,
         "artifact": "outputs/t/u/p/1/3-0",
         "sha256": "ab",
-        "picture": True,
+        "seen": True,
         "scores": {"nudity": 0.1},
         "thresholds": {"nudity": 0.85},
         "classifier": "test-1",
@@ -80,7 +80,7 @@ def test_a_picture_that_could_not_be_judged_is_blocked():
 
 
 def test_a_file_that_is_no_picture_is_released():
-    given(policy).when(judge(scores={}, picture=False, classifier="")).then(
+    given(policy).when(judge(scores={}, seen=False, classifier="")).then(
         released(scores={}, classifier="")
     )
 
