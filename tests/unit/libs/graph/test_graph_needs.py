@@ -131,6 +131,23 @@ def test_weights_that_only_sound_well_known_count_with_their_size(name: str):
     assert estimate_vram_mib([name], {name: 7}) == 7
 
 
+@pytest.mark.covers("R113")
+@pytest.mark.parametrize("bits", [4.5, 5.5, 6.5625, 8.5])
+def test_a_quantised_flux_with_a_quantised_encoder_fits_a_gpu_of_16_gib(bits: float):
+    """Flux has 11.9 billion weights and T5-XXL's encoder 4.76; GGUF files are their size."""
+    flux, encoder = (int(count * bits / 8 / 2**20) for count in (11_900_000_000, 4_760_000_000))
+    sizes = {
+        "diffusion_models/flux1-dev-quantised.gguf": flux,
+        "text_encoders/t5-v1_1-xxl-encoder-quantised.gguf": encoder,
+        "clip/clip_l.safetensors": 235,
+        "vae/ae.safetensors": 160,
+    }
+    fits = bits < 8
+    assert (estimate_vram_mib(list(sizes), sizes) < 16 * 1024) is fits
+    alone = {name: size for name, size in sizes.items() if "t5" not in name}
+    assert estimate_vram_mib(list(alone), alone) < 16 * 1024
+
+
 def test_other_weights_count_with_their_size():
     assert estimate_vram_mib(["checkpoints/mine"], {"checkpoints/mine": 12}) == 12
     assert estimate_vram_mib(["checkpoints/mine"], {}) == UNKNOWN_WEIGHTS_MIB
