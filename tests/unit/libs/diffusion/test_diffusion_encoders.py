@@ -184,7 +184,7 @@ def test_the_device_of_a_text_encoder_can_be_given(folder):
 def in_checkpoint(folder, *names: str) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    out = {}
+    out: dict[str, torch.Tensor] = {}
     for name in names:
         stem = {L: "clip_l", G: "clip_g", T: "t5xxl"}[name]
         prefix = f"text_encoders.{stem}.transformer."
@@ -205,6 +205,8 @@ def test_a_checkpoint_with_its_encoders_says_what_the_loose_files_say(tmp_path, 
         inside.encode("red fox").entries, loose.encode("red fox").entries, strict=True
     ):
         assert torch.equal(ours.context, theirs.context)
+        assert ours.pooled is not None
+        assert theirs.pooled is not None
         assert torch.equal(ours.pooled, theirs.pooled)
     assert model.architecture.name == "sd3"
     assert vae.network.get().config["latent_channels"] == 16
@@ -235,6 +237,7 @@ def test_encodings_are_joined_by_the_formula():
     entry = reading.for_sd3(found)
     clip = functional.pad(torch.cat([l, g], -1), (0, 4096 - 768 - 1280))
     assert torch.equal(entry.context, torch.cat([clip, t5], 1))
+    assert entry.pooled is not None
     assert torch.equal(entry.pooled, torch.cat(sums, -1))
 
 
