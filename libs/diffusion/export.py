@@ -61,7 +61,8 @@ def export(checkpoint: Path, folder: Path, said: Said = lambda _part, _done, _to
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".exporting-") as made:
         place = Path(made) / "whole"
         place.mkdir()
-        parts = _Parts(place, said, total=len(clip.towers) + 3)
+        towers = [tower for tower in clip.towers if isinstance(tower, Tower)]
+        parts = _Parts(place, said, total=len(towers) + 3)
         manifest: Mapping[str, Any] = {
             "format": FORMAT,
             "name": checkpoint.name,
@@ -72,7 +73,7 @@ def export(checkpoint: Path, folder: Path, said: Said = lambda _part, _done, _to
             "time_ids": kind.family.time_ids,
             "prediction": kind.levels.prediction,
             "zero_terminal_snr": kind.levels.zero_terminal_snr,
-            "towers": [_tower(parts, tower, at) for at, tower in enumerate(clip.towers)],
+            "towers": [_tower(parts, tower, at) for at, tower in enumerate(towers)],
             "denoiser": _denoiser(parts, model, kind),
             "decoder": _decoder(parts, vae, kind),
             "encoder": _encoder(parts, vae),

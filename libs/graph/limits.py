@@ -22,7 +22,7 @@ STRING_CHARACTERS_MAX: Final = 10_000
 WORKFLOW_BYTES_MAX: Final = 1_048_576
 
 # Only the model that paints is bound to a tier; adapters, decoders and upscalers are not.
-BASE_MODEL_FOLDERS: Final = frozenset({"checkpoints", "diffusion_models", "unet"})
+BASE_MODEL_FOLDERS: Final = frozenset({"checkpoints", "diffusion_models", "unet", "diffusers"})
 BASE_MODEL_INPUTS: Final = frozenset({"model_id"})
 
 

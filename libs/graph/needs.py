@@ -15,7 +15,7 @@ MIB_PER_GIB: Final = 1024
 UNKNOWN_WEIGHTS_MIB: Final = 1024
 
 ANYWHERE: Final = ""
-MODELS: Final = frozenset({ANYWHERE, "checkpoints", "diffusion_models", "unet"})
+MODELS: Final = frozenset({ANYWHERE, "checkpoints", "diffusion_models", "unet", "diffusers"})
 ENCODERS: Final = frozenset({ANYWHERE, "clip", "text_encoders"})
 
 # HIP-35's own estimates for files of these names in these folders; the first that fits counts.

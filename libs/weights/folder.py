@@ -35,7 +35,14 @@ FOLDERS: Final = (
     "motion",
     "depth",
     "shap_e",
+    "diffusers",
+    "tokenizers",
 )
+# Files in the second folder are offered from the first as well: both names are in use.
+ALSO_IN: Final[Mapping[str, tuple[str, ...]]] = {
+    "text_encoders": ("clip",),
+    "diffusion_models": ("unet",),
+}
 SUFFIXES: Final = frozenset({".safetensors", ".gguf", ".onnx", ".pth", ".pt", ".ckpt"})
 DEPTH_MAX: Final = 4
 FILES_MAX: Final = 1500
@@ -99,7 +106,7 @@ class ModelFolder:
         for folder in FOLDERS:
             names = {path.name: _found(path.name, path) for path in self.builtin.get(folder, ())}
             found = {name: file for name, file in names.items() if file is not None}
-            for file in _files(self.root / folder, room):
+            for file in self._files(folder, room):
                 state = (file.size_bytes, file.modified_ms)
                 name_bytes -= len(file.name.encode())
                 if name_bytes > 0 and self._settled(file, state, now):
@@ -110,6 +117,10 @@ class ModelFolder:
                 listed[folder] = MappingProxyType(dict(sorted(found.items())))
         self._growing = growing
         return MappingProxyType(listed)
+
+    def _files(self, folder: str, room: int) -> Iterator[Found]:
+        for source in (*ALSO_IN.get(folder, ()), folder):
+            yield from _files(self.root / source, room)
 
     def _settled(self, file: Found, state: tuple[int, int], now: float) -> bool:
         before = self._growing.get(file.path)

@@ -23,7 +23,7 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory) -> Any:
     torch.manual_seed(11)
-    tensors = tiny.sd1() | tiny.unet_tensors(tiny.SD1_UNET | {"in_channels": 9})
+    tensors = tiny.sd1() | tiny.unet_tensors({**tiny.SD1_UNET, "in_channels": 9})
     path = tiny.written(tmp_path_factory.mktemp("inpaint") / "tiny.safetensors", tensors)
     return tiny.loader().checkpoint(path)
 

@@ -178,3 +178,16 @@ def test_shards_are_one_model_named_by_the_first(tmp_path):
     found = ModelFolder(tmp_path).scan()["unet"]
     assert list(found) == ["alone-00002-of-00002.safetensors", "big-00001-of-00003.safetensors"]
     assert found["big-00001-of-00003.safetensors"].size_bytes == 3 * 4 + 2
+
+
+@pytest.mark.parametrize(
+    ("old", "folder"), [("clip", "text_encoders"), ("unet", "diffusion_models")]
+)
+def test_files_in_folders_of_the_old_names_are_offered_under_the_new_ones(tmp_path, old, folder):
+    put(tmp_path / old / "a.safetensors", b"old")
+    put(tmp_path / old / "b.safetensors", b"old")
+    put(tmp_path / folder / "b.safetensors", b"newer")
+    found = ModelFolder(tmp_path).scan()
+    assert list(found[folder]) == ["a.safetensors", "b.safetensors"]
+    assert found[folder]["b.safetensors"].size_bytes == 5
+    assert list(found[old]) == ["a.safetensors", "b.safetensors"]
