@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from libs.diffusion.adapters.blend import SharesByBlock, blended
-from libs.diffusion.architectures.base import Architecture, NetworkPatch, moved
+from libs.diffusion.architectures.base import Architecture, Hears, NetworkPatch, moved
 from libs.diffusion.noise import TorchNoise, entry_in_cells, mask_in_cells
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
@@ -46,6 +46,11 @@ class Model:
     levels: Levels
     mix: Mix = linear
     patches: tuple[NetworkPatch, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The kind of network."""
+        return self.architecture.name
 
     def with_levels(self, levels: Levels) -> Model:
         """Return it sampling at other levels, or told to predict something else."""
@@ -168,6 +173,7 @@ class Model:
     def evaluated(self) -> Iterator[Network]:
         """Lend the patched network as a function."""
         network, device, dtype = self.network.get(), self.placement.device, self.placement.unet
+        hearers: list[Hears] = []
 
         def evaluate(call: Call) -> Tensor:
             placed = replace(
@@ -177,9 +183,11 @@ class Model:
                 context=call.context.to(device, dtype),
                 extras=moved(call.extras, device),
             )
+            for hear in hearers:
+                hear(placed)
             return self.architecture.evaluate(network, placed)
 
         with ExitStack() as stack:
-            for patch in self.patches:
-                stack.enter_context(patch.inject(network))
+            given = [stack.enter_context(patch.inject(network)) for patch in self.patches]
+            hearers.extend(hear for hear in given if hear is not None)
             yield evaluate

@@ -18,6 +18,8 @@ from libs.diffusion.control.controlnet import ControlNet
 from libs.diffusion.loader import motion
 from libs.diffusion.loader.decoders import vae_in
 from libs.diffusion.loader.encoders import clip_alone, clip_from, clip_in
+from libs.diffusion.ip_adapter.adapter import IpAdapter
+from libs.diffusion.ip_adapter.network import build_ip_network, layer_numbers
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.models import model_in
 from libs.diffusion.loader.seeing import vision_in
@@ -134,6 +136,18 @@ class TorchLoader:
                 )
             network = completed(network, model.network)
         return ControlNet(network, kind, self.placement)
+
+    def ip_adapter(self, path: Path) -> IpAdapter:
+        """Return the IP-Adapter in a file."""
+        file = WeightsFile.open(path)
+        layer_numbers(file.shapes)
+        network = self.shelf.resident(
+            file,
+            "ip_adapter",
+            lambda: build_ip_network(file.read_under("", self.placement.unet)),
+            blank=lambda: build_ip_network(file.blank_under("")),
+        )
+        return IpAdapter(network)
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""

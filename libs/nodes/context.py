@@ -17,6 +17,7 @@ from libs.nodes.sockets import (
     ClipVision,
     ControlNet,
     Image,
+    IpAdapter,
     Latent,
     Lora,
     Mask,
@@ -94,6 +95,9 @@ class Loader(Protocol):
 
     def control_net(self, path: Path, model: Model | None = None) -> ControlNet:
         """Return the ControlNet in a file; one stored as a difference needs its model."""
+
+    def ip_adapter(self, path: Path) -> IpAdapter:
+        """Return the IP-Adapter in a file."""
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""

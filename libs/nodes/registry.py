@@ -14,6 +14,7 @@ from libs.nodes.declare import NodeType
 FAMILIES = (
     "libs.nodes.loading",
     "libs.nodes.control",
+    "libs.nodes.ip_adapter",
     "libs.nodes.lora",
     "libs.nodes.merging",
     "libs.nodes.text",

@@ -188,6 +188,10 @@ class Conditioning(Protocol):
 class Model(Protocol):
     """A diffusion model."""
 
+    @property
+    def family(self) -> str:
+        """The kind of network: `sd1`, `sdxl` and others."""
+
     def blended(self, other: Model, shares: Mapping[str, tuple[float, float]]) -> Model:
         """Return it with its weights blended with another's.
 
@@ -276,6 +280,22 @@ class ControlNet(Protocol):
         """Return several led by the same picture, so that they share an evaluation."""
 
 
+class IpAdapter(Protocol):
+    """A network that lets a model draw by example."""
+
+    def applied(
+        self,
+        model: Model,
+        clip_vision: ClipVision,
+        image: Image,
+        weight: float,
+        noise: float,
+        start: float = 0.0,
+        end: float = 1.0,
+    ) -> Model:
+        """Return the model drawing by example in a part of the course."""
+
+
 class Vae(Protocol):
     """The way between pictures and a model's own space."""
 
@@ -339,6 +359,7 @@ SOCKET_NAMES: Mapping[object, str] = {
     Vae: "VAE",
     Lora: "LORA",
     ControlNet: "CONTROL_NET",
+    IpAdapter: "IPADAPTER",
     Conditioning: "CONDITIONING",
     Latent: "LATENT",
     Image: "IMAGE",

@@ -32,6 +32,7 @@ FOLDERS: Final = (
     "hypernetworks",
     "style_models",
     "upscale",
+    "ipadapter",
     "motion",
     "depth",
     "shap_e",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
@@ -149,6 +149,10 @@ class Architecture(Protocol):
         """How the text encoders beside such a network are read."""
 
 
+# Is told what the network is about to be asked.
+Hears: TypeAlias = Callable[[Call], None]
+
+
 class NetworkPatch(Protocol):
     """A change to how a network computes that is taken back when the course ends.
 
@@ -159,8 +163,11 @@ class NetworkPatch(Protocol):
     def key(self) -> Hashable:
         """What tells it from others."""
 
-    def inject(self, network: nn.Module) -> AbstractContextManager[None]:
-        """Change the network; leaving the context restores it."""
+    def inject(self, network: nn.Module) -> AbstractContextManager[Hears | None]:
+        """Change the network; leaving the context restores it.
+
+        What the context gives, if anything, hears of each evaluation before it begins.
+        """
 
 
 def moved(extras: Extras, device: torch.device) -> dict[str, Tensor]:

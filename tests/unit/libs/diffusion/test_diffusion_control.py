@@ -13,6 +13,7 @@ from libs.core.errors import Refused
 from libs.diffusion.control import detect
 from libs.diffusion.control.union import TYPES, with_types
 from libs.diffusion.values import Latents, Picture
+from libs.nodes.registry import schemas
 from tests.fidelity.ldm_names import unet_name
 from tests.unit.libs.diffusion import tiny
 
@@ -213,6 +214,12 @@ def test_a_union_is_told_the_type_of_its_hint(sdxl, tmp_path):
     promax = loader.control_net(tiny.written(tmp_path / "promax.safetensors", union_state(8)))
     led = promax.of_type(TYPES[6]).applied_to_all(sides, HINT, 0.75)
     assert not torch.allclose(latent_of(parts, *led), ends["auto"])
+
+
+def test_the_types_are_those_that_the_node_offers():
+    offered = schemas()["SetUnionControlNetType"].input("type")
+    assert offered is not None
+    assert offered.options == ("auto", *TYPES)
 
 
 def test_a_union_is_what_diffusers_computes_for_the_hint_alone():
