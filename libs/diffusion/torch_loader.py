@@ -15,11 +15,11 @@ from libs.diffusion.adapters.blend import completed
 from libs.diffusion.adapters.lora import Lora
 from libs.diffusion.architectures.cogvideo import CogVideo
 from libs.diffusion.control.controlnet import ControlNet
+from libs.diffusion.ip_adapter.adapter import IpAdapter
+from libs.diffusion.ip_adapter.network import build_ip_network, layer_numbers
 from libs.diffusion.loader import motion
 from libs.diffusion.loader.decoders import vae_in
 from libs.diffusion.loader.encoders import clip_alone, clip_from, clip_in
-from libs.diffusion.ip_adapter.adapter import IpAdapter
-from libs.diffusion.ip_adapter.network import build_ip_network, layer_numbers
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.models import model_in
 from libs.diffusion.loader.seeing import vision_in

@@ -44,7 +44,7 @@ def photo(seed) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("house")
+    root: Path = tmp_path_factory.mktemp("house")
     models = root / "models"
     for name, tensors in (
         ("checkpoints/v1-5-pruned-emaonly-fp16", tiny.sd1()),
