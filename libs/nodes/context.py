@@ -10,16 +10,14 @@ from typing import Literal, Protocol, TypeAlias
 from libs.core.errors import StudioError
 from libs.core.jsonvalue import JsonObject
 from libs.media.frames import Pixels
+from libs.nodes.adapter_sockets import ControlNet, IpAdapter, Lora
 from libs.nodes.picture_sockets import Channel
 from libs.nodes.preprocessors import Preprocessors
 from libs.nodes.sockets import (
     Clip,
     ClipVision,
-    ControlNet,
     Image,
-    IpAdapter,
     Latent,
-    Lora,
     Mask,
     Model,
     MotionModel,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
+from libs.nodes.adapter_sockets import ControlNet
 from libs.nodes.context import Context
 from libs.nodes.declare import Choices, Widget, node
-from libs.nodes.sockets import Conditioning, ControlNet, Image, Mask, Model, Vae
+from libs.nodes.sockets import Conditioning, Image, Mask, Model, Vae
 
 _CATEGORY: Final = "conditioning/controlnet"
 _File: TypeAlias = Annotated[

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from libs.core.errors import Refused
+from libs.nodes.adapter_sockets import IpAdapter
 from libs.nodes.context import Context
 from libs.nodes.declare import Choices, Widget, node
-from libs.nodes.sockets import ClipVision, Image, IpAdapter, Model
+from libs.nodes.sockets import ClipVision, Image, Model
 
 FOLDER: Final = "ipadapter"
 # The published names of the files, by variant and by kind of model.

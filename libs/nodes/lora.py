@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, NamedTuple, TypeAlias
 
+from libs.nodes.adapter_sockets import Lora
 from libs.nodes.context import Context
 from libs.nodes.declare import Choices, Widget, node
-from libs.nodes.sockets import Clip, Lora, Model
+from libs.nodes.sockets import Clip, Model
 
 _Strength: Final = Widget(min=-100.0, max=100.0, step=0.01)
 _File: TypeAlias = Annotated[

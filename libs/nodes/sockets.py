@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, TypeAlias
 
+from libs.nodes.adapter_sockets import ControlNet, IpAdapter, Lora
 from libs.nodes.picture_sockets import Audio, Crop, Image, ImageScaling, Mask, Video
 
 __all__ = ["Crop", "Image", "ImageScaling", "Mask"]
@@ -237,63 +238,6 @@ class Clip(Protocol):
 
     def stopping_at(self, layer: int) -> Clip:
         """Return an encoder that stops `layer` (negative) from the end."""
-
-
-class Lora(Protocol):
-    """A file of changes to a model and its text encoder, not applied yet."""
-
-    def applied(
-        self, model: Model, clip: Clip | None, strength_model: float, strength_clip: float
-    ) -> tuple[Model, Clip | None]:
-        """Return both with the changes, each at a strength of its own."""
-
-
-class ControlNet(Protocol):
-    """A network that leads another by what it sees in a picture."""
-
-    def of_type(self, name: str) -> ControlNet:
-        """Return it told what its hint is; "auto" tells it nothing."""
-
-    def applied(
-        self,
-        conditioning: Conditioning,
-        image: Image,
-        strength: float,
-        start: float = 0.0,
-        end: float = 1.0,
-        vae: Vae | None = None,
-        mask: Mask | None = None,
-        both_sides: bool = False,
-    ) -> Conditioning:
-        """Return texts that are led by the picture; `both_sides` leads the negative as well."""
-
-    def applied_to_all(
-        self,
-        conditionings: tuple[Conditioning, ...],
-        image: Image,
-        strength: float,
-        start: float = 0.0,
-        end: float = 1.0,
-        vae: Vae | None = None,
-        mask: Mask | None = None,
-    ) -> tuple[Conditioning, ...]:
-        """Return several led by the same picture, so that they share an evaluation."""
-
-
-class IpAdapter(Protocol):
-    """A network that lets a model draw by example."""
-
-    def applied(
-        self,
-        model: Model,
-        clip_vision: ClipVision,
-        image: Image,
-        weight: float,
-        noise: float,
-        start: float = 0.0,
-        end: float = 1.0,
-    ) -> Model:
-        """Return the model drawing by example in a part of the course."""
 
 
 class Vae(Protocol):
