@@ -178,8 +178,8 @@ class Bus(Protocol):
         """Publish to PUBLIC once, however often it is called with the same `event_id`."""
         ...
 
-    async def healthy(self) -> bool:
-        """Say whether the bus answers now."""
+    async def trouble(self) -> str:
+        """Say why the bus cannot be worked with now, in words; nothing when it can."""
         ...
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from libs.bus.base import EVENTS_STREAM, Batch, StreamState
 from libs.bus.connection import ApiError, Connection, Message
-from libs.bus.limits import IDLE_BATCH_SECONDS
+from libs.bus.limits import IDLE_BATCH_SECONDS, PAYLOAD_BYTES_MAX
 from libs.bus.pull import NANOS, Pull, create_consumer, place_of
 from libs.bus.reads import patient
 from libs.core.errors import Poisoned, Unavailable
@@ -36,6 +36,13 @@ async def stream_state(connection: Connection) -> StreamState:
     info = await patient(connection, f"STREAM.INFO.{EVENTS_STREAM}")
     state = cast("dict[str, int]", info["state"])
     return StreamState(max(state["first_seq"], 1), state["last_seq"], str(info["created"]))
+
+
+def no_room(info: JsonObject) -> str:
+    """Say that EVENTS is full, if it would refuse the largest event."""
+    bytes_max = cast("dict[str, int]", info["config"]).get("max_bytes", -1)
+    size = cast("dict[str, int]", info["state"])["bytes"]
+    return "is full" if 0 < bytes_max < size + PAYLOAD_BYTES_MAX else ""
 
 
 @dataclass

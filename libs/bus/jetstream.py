@@ -16,7 +16,7 @@ from libs.bus.base import (
 )
 from libs.bus.connection import Connection, Login
 from libs.bus.deadletter import letter_of, letter_of_delivery
-from libs.bus.feed import FeedReader, stream_state
+from libs.bus.feed import FeedReader, no_room, stream_state
 from libs.bus.journal import JetStreamJournal
 from libs.bus.lanes import Delivery
 from libs.bus.leadership import Counters, Leadership
@@ -38,6 +38,7 @@ from libs.events.envelope import Recorded
 from libs.settings import Settings
 
 HEALTH_SECONDS = 2.0
+SILENT = "does not answer"
 
 
 async def connect(settings: Settings, name: str) -> Bus:
@@ -143,15 +144,15 @@ class JetStreamBus:
         """Publish to PUBLIC; the same `event_id` again within ten minutes is published once."""
         await write_public(self._news, tenant, kind, event_id, body)
 
-    async def healthy(self) -> bool:
-        """Say whether JetStream answers now."""
+    async def trouble(self) -> str:
+        """Ask JetStream, and look back at what became of the last write."""
         if not (self._news.connected and self._signals.connected):
-            return False
+            return SILENT
         try:
-            await self._news.api(f"STREAM.INFO.{EVENTS_STREAM}", seconds=HEALTH_SECONDS)
+            info = await self._news.api(f"STREAM.INFO.{EVENTS_STREAM}", seconds=HEALTH_SECONDS)
         except Unavailable:
-            return False
-        return True
+            return SILENT
+        return no_room(info) or self._journal.trouble
 
     async def close(self) -> None:
         """Flush and leave."""

@@ -29,6 +29,11 @@ class JetStreamJournal:
         self._writer = Writer(connection)
         self._source = source
 
+    @property
+    def trouble(self) -> str:
+        """Why the last write of late was not taken; nothing when it was, or is long ago."""
+        return self._writer.trouble
+
     async def load(self, subject: str, after: int = 0) -> Loaded:
         """Return the events of `subject` after sequence `after`."""
         last = await last_of(self._connection, EVENTS_STREAM, subject)

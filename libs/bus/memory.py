@@ -241,9 +241,9 @@ class MemoryBus:
         """Publish to PUBLIC once for each `event_id`."""
         self._world.published.setdefault(event_id, Published(tenant, kind, event_id, body))
 
-    async def healthy(self) -> bool:
-        """Say yes."""
-        return True
+    async def trouble(self) -> str:
+        """Have none."""
+        return ""
 
     async def close(self) -> None:
         """Do nothing: there is nothing to flush."""

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 PATIENCE_SECONDS = 20.0
 ANSWER_SECONDS = 3.0
 PAUSE_SECONDS_MAX = 1.0
+REMEMBERED_SECONDS = 15.0
 EXPECTED_SEQ = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_STREAM = "Nats-Expected-Stream"
 
@@ -91,9 +92,25 @@ class Writer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._refused_at: float | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Say that the last write was not taken.
+
+        Only for a while: nobody writes through who says so, and it would never be over.
+        """
+        since = self._refused_at
+        recent = since is not None and monotonic() - since < REMEMBERED_SECONDS
+        return "takes no writes" if recent else ""
 
     async def write(self, write: Write) -> list[int]:
         """Return the sequences; raise Conflict, Poisoned, or Unavailable when time is over."""
+        seqs = await self._until_known(write)
+        self._refused_at = None
+        return seqs
+
+    async def _until_known(self, write: Write) -> list[int]:
         deadline = monotonic() + write.patience_seconds
         tries = 0
         while True:
@@ -110,6 +127,7 @@ class Writer:
                 raise
             except Unavailable as unknown:
                 trouble = unknown
+            self._refused_at = monotonic()
             pause = random.uniform(0.5, 1) * min(0.05 * 2 ** min(tries, 10), PAUSE_SECONDS_MAX)
             if monotonic() + pause >= deadline:
                 raise Unavailable(
@@ -147,6 +165,7 @@ class Writer:
             case Meaning.MOVED:
                 return await self._after_moved(write)
             case Meaning.FULL:
+                self._refused_at = monotonic()
                 raise Unavailable(
                     "the stream takes no more: raise STUDIO_EVENTS_MAX_MIB or give it disk",
                     stream=write.stream,

@@ -12,6 +12,7 @@ from libs.chassis.service import Resources, Service
 from libs.store.engine import healthy
 
 PROBE_SECONDS = 2.0
+SILENT = "does not answer"
 
 
 def health_app(services: Sequence[Service], resources: Resources) -> FastAPI:
@@ -38,20 +39,26 @@ def health_app(services: Sequence[Service], resources: Resources) -> FastAPI:
 async def what_is_missing(services: Sequence[Service], resources: Resources) -> list[str]:
     """Return what keeps the process from its work, in words."""
     bus, database = await asyncio.gather(
-        _answers(resources.bus.healthy()), _answers(healthy(resources.database))
+        within_a_bound(resources.bus.trouble()),
+        within_a_bound(trouble_of(healthy(resources.database))),
     )
     servers = {"bus": bus, "database": database}
-    reasons = {name: "does not answer" for name, answers in servers.items() if not answers}
+    reasons = {name: reason for name, reason in servers.items() if reason}
     for service in services:
         if service.ready is not None and (reason := await service.ready()):
             reasons[service.name] = reason
     return [f"{name}: {reason}" for name, reason in reasons.items()]
 
 
-async def _answers(asking: Awaitable[bool]) -> bool:
+async def trouble_of(asking: Awaitable[bool]) -> str:
+    """Say in words that a server does not answer."""
+    return "" if await asking else SILENT
+
+
+async def within_a_bound(asking: Awaitable[str]) -> str:
     """Ask within a bound: a probe that waits with the server it asks about tells nothing."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             return await asking
     except TimeoutError:
-        return False
+        return SILENT

@@ -36,8 +36,13 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-async def run(services: Sequence[Service], resources: Resources, *, health_port: int = 0) -> None:
-    """Run `services` until SIGTERM or SIGINT; Unavailable when a part of one ended by itself."""
+async def run(
+    services: Sequence[Service], resources: Resources, *, health: tuple[str, int] = ("", 0)
+) -> None:
+    """Run `services` until SIGTERM or SIGINT; Unavailable when a part of one ended by itself.
+
+    `health` is the address and the port of their probes; a port of 0 is none.
+    """
     allow_many()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -49,9 +54,9 @@ async def run(services: Sequence[Service], resources: Resources, *, health_port:
     parts = {
         name: task for service in services for name, task in _own_parts(service, resources).items()
     }
-    if health_port:
+    if health[1]:
         app = health_app(services, resources)
-        parts["health"] = asyncio.create_task(_serve(app, "0.0.0.0", health_port))  # noqa: S104
+        parts["health"] = asyncio.create_task(_serve(app, *health))
     log.info("running", services=[service.name for service in services])
     waiting = asyncio.create_task(stop.wait())
     try:

@@ -69,14 +69,14 @@ def read_film(data: bytes) -> Film:
 def looked_at(data: bytes, mime: str, most: int = LOOKED_AT_MAX) -> list[Pillow.Image]:
     """Return up to `most` frames of a picture or film, evenly spread, first and last among them.
 
-    Raise Refused for bytes that are not what they claim to be.
+    What shows through a frame, or does not, is a picture of its own beside it. Raise Refused for bytes that are not what they claim to be.
     """
     if mime.startswith("video/"):
         return _film_frames(data, most)
     try:
         with Pillow.open(io.BytesIO(data)) as picture:
             numbers = spread(getattr(picture, "n_frames", 1), most)
-            return [_seek(picture, number) for number in numbers]
+            return [view for number in numbers for view in _views(picture, number)]
     except BROKEN as error:
         raise Refused("the picture cannot be read", reason=str(error)) from error
 
@@ -159,6 +159,10 @@ def _sound(data: bytes) -> SoundWaves | None:
         return SoundWaves(samples, int(stream.rate))
 
 
-def _seek(picture: Pillow.Image, number: int) -> Pillow.Image:
+def _views(picture: Pillow.Image, number: int) -> list[Pillow.Image]:
+    """Return what a frame can show: its colours, and its transparency."""
     picture.seek(number)
-    return picture.convert("RGB")
+    views = [picture.convert("RGB")]
+    if picture.has_transparency_data:
+        views.append(picture.convert("RGBA").getchannel("A").convert("RGB"))
+    return views

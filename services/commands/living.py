@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from libs.chassis.embedded.house import EmbeddedServers
+from libs.chassis.embedded.ports import out_of_the_way
 from libs.chassis.supervisor import Program, Supervisor
 from libs.core.errors import Unavailable
 from libs.settings import Settings
@@ -22,6 +23,8 @@ from services.commands.serving import CPU_SERVICES, WORKER
 
 HOST = "127.0.0.1"
 READY_SECONDS_MAX = 90.0
+# They serve their probes on the port of the API.
+WITH_AN_API = frozenset({"house", "gateway"})
 REASON_CHARACTERS_MAX = 2_000
 
 
@@ -33,6 +36,7 @@ class Living:
     home: Path
     servers: EmbeddedServers
     supervisor: Supervisor
+    health: Mapping[str, str]
 
 
 @asynccontextmanager
@@ -66,9 +70,12 @@ async def live(
             environment |= {"NATS_USER": "", "NATS_PASSWORD": ""}
         os.environ.update(environment)
         await _provision()
-        async with Supervisor(_programs(servers, split=split)) as supervisor:
+        names = (*CPU_SERVICES, WORKER) if split else ("house", WORKER)
+        probes = out_of_the_way([name for name in names if name not in WITH_AN_API])
+        async with Supervisor(_programs(servers, names, probes)) as supervisor:
             servers.announce(studio=url)
-            living = Living(url, home, servers, supervisor)
+            health = {name: f"http://{HOST}:{chosen}" for name, chosen in probes.items()}
+            living = Living(url, home, servers, supervisor, health)
             await _until_ready(living)
             yield living
 
@@ -107,10 +114,19 @@ def free_port(wished: int) -> int:
     raise Unavailable("no port is free on this machine", host=HOST, wished=wished)
 
 
-def _programs(servers: EmbeddedServers, *, split: bool) -> list[Program]:
-    names = (*CPU_SERVICES, WORKER) if split else ("house", WORKER)
+def _programs(
+    servers: EmbeddedServers, names: Sequence[str], probes: Mapping[str, int]
+) -> list[Program]:
     return [
-        Program(name, (sys.executable, "-m", "services.cli", name), servers.environment_of(name))
+        Program(
+            name,
+            (sys.executable, "-m", "services.cli", name),
+            {
+                **servers.environment_of(name),
+                "STUDIO_HEALTH_HOST": HOST,
+                "STUDIO_HEALTH_PORT": str(probes.get(name, 0)),
+            },
+        )
         for name in names
     ]
 

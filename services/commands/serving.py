@@ -39,6 +39,14 @@ HealthPort = Annotated[
     ),
 ]
 
+HealthHost = Annotated[
+    str,
+    typer.Option(
+        envvar="STUDIO_HEALTH_HOST", help="Serve them on this address; all of them by default."
+    ),
+]
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - an orchestrator asks from outside of the container
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
@@ -51,9 +59,9 @@ def register(app: typer.Typer) -> None:
 
 
 @plain_errors
-def house(health_port: HealthPort = 0) -> None:
+def house(health_port: HealthPort = 0, health_host: HealthHost = ALL_ADDRESSES) -> None:
     """Run all services but the worker in one process."""
-    serve(CPU_SERVICES, "house", health_port)
+    serve(CPU_SERVICES, "house", health_port, health_host)
 
 
 @plain_errors
@@ -94,15 +102,19 @@ def _write_files(folder: Path, settings: Settings) -> None:
     err.print(f"streams and rights are written to {folder}")
 
 
-def serve(names: Sequence[str], process: str, health_port: int = 0) -> None:
+def serve(
+    names: Sequence[str], process: str, health_port: int = 0, health_host: str = ALL_ADDRESSES
+) -> None:
     """Build `names` on real adapters and run them until a signal comes."""
     settings = Settings()
     secrets = secrets_of(settings)
     with telemetry(process, settings.log_level, secrets=secrets), _fast_loop() as runner:
-        runner.run(_serve(settings, names, process, health_port))
+        runner.run(_serve(settings, names, process, (health_host, health_port)))
 
 
-async def _serve(settings: Settings, names: Sequence[str], process: str, health_port: int) -> None:
+async def _serve(
+    settings: Settings, names: Sequence[str], process: str, health: tuple[str, int]
+) -> None:
     from libs.chassis.resources import open_resources
     from libs.chassis.runner import run
 
@@ -112,7 +124,7 @@ async def _serve(settings: Settings, names: Sequence[str], process: str, health_
         ]
         _spare_the_collector()
         try:
-            await run(services, resources, health_port=health_port)
+            await run(services, resources, health=health)
         except StudioError:
             raise
         except OSError as error:
@@ -136,8 +148,8 @@ def _fast_loop() -> asyncio.Runner:
 
 def _command(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - typer reads it
     @plain_errors
-    def command(health_port: HealthPort = 0) -> None:
-        serve((name,), name, health_port)
+    def command(health_port: HealthPort = 0, health_host: HealthHost = ALL_ADDRESSES) -> None:
+        serve((name,), name, health_port, health_host)
 
     command.__doc__ = f"Run the {name} service."
     return command

@@ -92,6 +92,7 @@ def _say(living: Living, seconds: float, *, wished: int, as_json: bool) -> None:
                 "home": str(living.home),
                 "ready_seconds": round(seconds, 2),
                 "pids": {**living.servers.pids, **living.supervisor.pids},
+                "health": dict(living.health),
             }
         )
         return

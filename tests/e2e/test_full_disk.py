@@ -119,8 +119,12 @@ def test_a_full_disk_under_the_log_is_waited_out(tmp_path: Path, demo_graph: dic
         disk.fill()
         for number, key in enumerate("ab"):
             assert_for_want_of_room(ask(api, number, key, noise_bytes=20_000))
+        ready = api.get("/readyz")
+        assert ready.status_code == 503
+        assert [why for why in ready.json()["missing"] if why.startswith("bus: ")]
         disk.free()
         accepted = [executing, *(until_accepted(api, n, key) for n, key in enumerate("abc"))]
+        assert api.get("/readyz").status_code == 200
         assert_all_succeeded(running, accepted)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from libs.core.errors import Unavailable
 
@@ -29,6 +29,19 @@ def choose(
             name: _with_companion(held) if name in with_companion else _one(port, held)
             for name, port in wished.items()
         }
+
+
+def out_of_the_way(names: Collection[str]) -> dict[str, int]:
+    """Choose a free port for each name that no outgoing connection takes before it is used."""
+    with ExitStack() as held:
+        return {name: _out_of_the_way(held) for name in names}
+
+
+def _out_of_the_way(held: ExitStack) -> int:
+    for port in random.sample(COMPANION_RANGE, COMPANION_TRIES):
+        with suppress(OSError):
+            return _hold(port, held)
+    raise Unavailable("no free port on loopback", tries=COMPANION_TRIES)
 
 
 def _one(wished: int, held: ExitStack) -> int:

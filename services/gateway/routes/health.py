@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs.chassis.health import trouble_of, within_a_bound
 from libs.store.engine import healthy
 from services.gateway import metrics
 from services.gateway.gateway import Gateway
 from services.gateway.openapi import operations as told
 from services.gateway.routes.table import Route
-
-PROBE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -48,19 +47,16 @@ class HealthRoutes:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     def _checks(self) -> Iterable[asyncio.Task[str]]:
-        async def check(name: str, asking: asyncio.Future[bool]) -> str:
-            try:
-                async with asyncio.timeout(PROBE_SECONDS):
-                    return "" if await asking else f"{name}: does not answer"
-            except TimeoutError:
-                return f"{name}: does not answer"
+        async def check(name: str, asking: Awaitable[str]) -> str:
+            reason = await within_a_bound(asking)
+            return f"{name}: {reason}" if reason else ""
 
         gateway = self.gateway
         asked = {
-            "bus": gateway.bus.healthy(),
-            "artifacts": gateway.files.artifacts.healthy(),
-            "database": healthy(gateway.archive.database),
+            "bus": gateway.bus.trouble(),
+            "artifacts": trouble_of(gateway.files.artifacts.healthy()),
+            "database": trouble_of(healthy(gateway.archive.database)),
         }
         for name, asking in asked.items():
-            yield asyncio.ensure_future(check(name, asyncio.ensure_future(asking)))
+            yield asyncio.ensure_future(check(name, asking))
         yield asyncio.ensure_future(gateway.ready())

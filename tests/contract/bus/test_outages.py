@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from libs.bus.base import Bus
 from libs.bus.jetstream import JetStreamBus
@@ -60,20 +63,37 @@ async def test_feeds_reactors_and_ears_go_on_after_the_server_was_killed(
         for number in range(20):
             await append(bus, queued(f"b{number}"))
         await eventually(
-            lambda: len(whole.events) == len(part.events) == 40 and len(set(notes.seqs)) == 40, 30
+            lambda: len(whole.events) == len(part.events) == 40 and len(set(notes.seqs)) == 40
         )
         await bus.signal("sig.v1.worker.w", b"again")
         await eventually(lambda: heard)
         assert await bus.ask("ask.v1.x", b"?", 5) == b"?"
     assert whole.seqs == part.seqs == list(range(1, 41))
-    assert await bus.healthy()
+    assert await bus.trouble() == ""
+
+
+async def test_a_full_log_is_trouble_until_it_may_grow(jetstream: World):
+    bus = jetstream.bus
+    assert isinstance(bus, JetStreamBus)
+    await append(bus, queued("p1"))
+    assert await bus.trouble() == ""
+    info: Any = await bus._news.api("STREAM.INFO.EVENTS")
+    plan, size = info["config"], info["state"]["bytes"]
+    await bus._news.api("STREAM.UPDATE.EVENTS", {**plan, "max_bytes": size + 10})
+    assert await bus.trouble() == "is full"
+    with pytest.raises(Unavailable, match="takes no more"):
+        await append(bus, queued("p2"))
+    await bus._news.api("STREAM.UPDATE.EVENTS", plan)
+    assert await bus.trouble() == "takes no writes"
+    await append(bus, queued("p3"))
+    assert await bus.trouble() == ""
 
 
 async def test_writers_wait_while_the_server_is_away(jetstream: World, own_nats: OwnServer):
     await own_nats.kill()
     writing = asyncio.create_task(append(jetstream.bus, queued("p1")))
     await asyncio.sleep(1)
-    assert not await jetstream.bus.healthy()
+    assert await jetstream.bus.trouble() == "does not answer"
     await own_nats.restart()
     (written,) = await writing
     assert written.seq == 1

@@ -163,4 +163,4 @@ async def test_events_in_memory_carry_the_time_of_the_clock():
     assert written.time == noon
     assert written.source == "/studio/gateway"
     typed: Bus = bus
-    assert await typed.healthy()
+    assert await typed.trouble() == ""

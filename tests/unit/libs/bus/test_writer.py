@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 
 import pytest
 
@@ -93,6 +94,26 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_each_refusal_has_one_meaning(status: int, err_code: int, expected: Meaning):
     assert meaning(status, err_code) is expected
+
+
+@pytest.mark.parametrize("refused", [refusal(503, 10077), refusal(503, 10008), None])
+async def test_a_write_that_is_not_taken_is_remembered_until_one_is_or_for_a_while(
+    refused: bytes | None, monkeypatch: pytest.MonkeyPatch
+):
+    script = Script([refused] * 1_000)
+    writing = Writer(script)  # type: ignore[arg-type]
+    draft = Write("EVENTS", SUBJECT, (MINE,), 3, patience_seconds=0.05)
+    assert writing.trouble == ""
+    with pytest.raises(Unavailable):
+        await writing.write(draft)
+    assert writing.trouble == "takes no writes"
+    later = monotonic() + writer.REMEMBERED_SECONDS
+    with monkeypatch.context() as clock:
+        clock.setattr(writer, "monotonic", lambda: later)
+        assert writing.trouble == ""
+    script.answers = [stored(4)]
+    assert await writing.write(draft) == [4]
+    assert writing.trouble == ""
 
 
 @pytest.mark.parametrize("err_code", [10071, 10164, 10201])

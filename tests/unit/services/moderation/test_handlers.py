@@ -189,6 +189,16 @@ async def test_the_network_scores_noise_and_colours_as_safe():
         assert (await network.scores(data, "image/png"))["nudity"] < 0.85
 
 
+async def test_a_picture_that_is_drawn_in_its_transparency_is_looked_at_as_well():
+    network = OpenNsfw(1)
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64), dtype=np.uint8)
+    picture = Image.new("RGB", (64, 64), (9, 9, 9))
+    sink = io.BytesIO()
+    picture.putalpha(Image.fromarray(noise))
+    picture.save(sink, "PNG")
+    assert (await network.scores(sink.getvalue()))["nudity"] > 0
+
+
 async def test_one_colour_is_not_shown_to_the_network_but_one_pixel_more_is():
     network = OpenNsfw(1)
     picture = Image.new("RGB", (64, 64), (9, 9, 9))
