@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 import structlog
@@ -30,11 +30,12 @@ from services.gpu_worker.domain.shown import taken_apart
 from services.gpu_worker.files import Files
 from services.gpu_worker.frames import Frame
 from services.gpu_worker.outlet import LeaseLost, Outlet
-from services.gpu_worker.spans import record_parts
+from services.gpu_worker.spans import Stopwatch, record_parts
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 0.5
+ENGINE_CRASHED: Final = "EngineCrashed"
 ENDINGS: Final = frozenset({"finished", "failed", "interrupted", DIED})
 
 
@@ -56,6 +57,8 @@ class Job:
     outputs: int = 0
     warm: tuple[str, ...] = ()
     _at: tuple[str, str] = ("", "")
+    # An engine that dies takes its own measurements along; then what was heard of it is told.
+    _heard: Stopwatch = field(default_factory=Stopwatch)
     _killer: asyncio.Task[None] | None = None
 
     @property
@@ -115,6 +118,7 @@ class Job:
                 return None
 
     def _frame(self, workflow: JsonObject) -> Frame:
+        self._heard.on = tracing.recording(tracing.current())
         extra = workflow.get("extra_data")
         pnginfo = extra.get("extra_pnginfo") if isinstance(extra, dict) else None
         weights: JsonObject = {
@@ -132,7 +136,7 @@ class Job:
                 "extra_pnginfo": pnginfo if isinstance(pnginfo, dict) else {},
                 "weights": weights,
                 "scope": f"{self.outlet.tenant}/{self.submitted.user_id}",
-                "traced": tracing.recording(tracing.current()),
+                "traced": self._heard.on,
             },
         )
 
@@ -163,7 +167,10 @@ class Job:
         self.ended = frame.kind in ENDINGS
         if self.ended:
             self.outcome = frame.kind
-            record_parts(frame.facts.pop("parts", None), self._marks())
+            parts = frame.facts.pop("parts", None)
+            if frame.kind == DIED:
+                parts = cast("Json", self._heard.told(ENGINE_CRASHED))
+            record_parts(parts, self._marks())
         return frame
 
     async def _own(self) -> Frame:
@@ -189,7 +196,10 @@ class Job:
     async def _progress(self, facts: JsonObject) -> None:
         node_id = str(facts["node_id"])
         if facts.get("announces"):
-            self._at = (node_id, str(facts["node_type"]))
+            node_type = str(facts["node_type"])
+            self._at = (node_id, node_type)
+            self._heard.end()
+            self._heard.begin(f"node {node_type}", node_id=node_id, node_type=node_type)
         known = ("value", "total", "announces")
         more = {name: facts[name] for name in known if name in facts}
         await self.outlet.signal(node_id, str(facts["state"]), **more)
@@ -292,7 +302,7 @@ class Job:
             await self._interrupted(place)
             return
         message = f"The engine ended with code {facts.get('exit_code')} and was started again"
-        crash: JsonObject = {"exception_type": "EngineCrashed", "retryable": True}
+        crash: JsonObject = {"exception_type": ENGINE_CRASHED, "retryable": True}
         await self._fail({**place, **crash, "detail": _said(message)})
 
     async def _seal(self, value: Json) -> Sealed:

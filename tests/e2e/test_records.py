@@ -122,7 +122,7 @@ def test_a_house_that_was_stopped_comes_back_with_its_history(tmp_path: Path):
         pids = dict(first.told["pids"])
     assert first.process.returncode == 0
     assert not [name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()]
-    with house(home, "--split") as second, second.client() as api:
+    with house(home) as second, second.client() as api:
         assert api.get(f"/history/{prompt_id}").json() == before
         with Watcher(second) as watcher:
             watcher.until_end(submit(api, tiny_graph(4), watcher.client_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,19 @@ def test_a_prompt_without_a_caller_s_trace_begins_one_that_its_events_carry(trac
     own = trace_of(collector, trace_id)
     assert {span.service for span in own} == SERVICES
     assert [span.name for span in own if not span.parent_id] == ["POST /prompt"]
+
+
+def test_every_process_serves_its_probes_and_counts_on_loopback(traced):
+    probes = {**traced.told["health"], "gateway": traced.url}
+    assert set(probes) == SERVICES
+    for name, url in probes.items():
+        assert url.startswith("http://127.0.0.1:")
+        assert httpx.get(f"{url}/readyz", timeout=30).json() == {"ready": True, "missing": []}, name
+        assert "# TYPE studio_" in httpx.get(f"{url}/metrics", timeout=30).text
+        port = int(url.rpartition(":")[2])
+        # A listener on all addresses would answer on this one.
+        with socket.socket() as elsewhere, pytest.raises(ConnectionRefusedError):
+            elsewhere.connect(("127.0.0.2", port))
 
 
 def test_logs_are_json_and_hold_neither_words_nor_secrets(traced, spans):

@@ -12,6 +12,8 @@ from signal import SIGKILL
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from libs.core.errors import Unavailable
 from libs.core.jsonvalue import Json, JsonObject
@@ -19,6 +21,8 @@ from libs.events.execution import ExecutionFailed, ExecutionFinished, NodeFinish
 from libs.events.prompt import CancelRequested
 from libs.events.signals import Heartbeat, Progress
 from libs.events.worker import WeightsListed, WorkerRegistered, WorkerStopped
+from libs.telemetry import tracing
+from libs.telemetry.otlp import SpanRecorder
 from services.gpu_worker.agent import Agent
 from tests.integration.gpu_worker.workshop import Workshop
 from tests.integration.scheduler.house import TENANT, House, tell, until
@@ -124,6 +128,25 @@ async def test_an_engine_that_dies_is_replaced_and_the_run_succeeds_at_the_next_
     failed = workshop.news("p1")[1]
     assert isinstance(failed, ExecutionFailed)
     assert (failed.exception_type, failed.retryable, failed.node_id) == ("EngineCrashed", True, "9")
+
+
+async def test_what_an_engine_did_before_it_died_is_in_the_trace(tmp_path):
+    kept = InMemorySpanExporter()
+    tracing.set_up_tracing("test", SpanRecorder(SimpleSpanProcessor(kept)))
+    try:
+        async with working(tmp_path) as (workshop, _):
+            with tracing.root("POST /prompt"):
+                await workshop.submit("p1", do(("step", 2), ("crash_once",), ("save", "a")))
+            assert (await workshop.house.ended("p1")).attempt == 2
+    finally:
+        tracing.set_up_tracing("", None)
+    spans = {span.context.span_id: span for span in kept.get_finished_spans() if span.context}
+    first, last = (span for span in spans.values() if span.name == "node Fake")
+    told = [dict(span.attributes or {}) for span in (first, last)]
+    assert [facts["studio.node_id"] for facts in told] == ["9", "10"]
+    assert [facts["studio.attempt"] for facts in told] == [1, 1]
+    assert (first.status.description, last.status.description) == (None, "EngineCrashed")
+    assert {spans[span.parent.span_id].name for span in (first, last) if span.parent} == {"execute"}
 
 
 async def test_an_engine_that_always_dies_fails_the_run_after_three_attempts(tmp_path):
