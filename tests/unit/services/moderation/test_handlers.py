@@ -196,7 +196,7 @@ async def test_a_picture_that_is_drawn_in_its_transparency_is_looked_at_as_well(
     sink = io.BytesIO()
     picture.putalpha(Image.fromarray(noise))
     picture.save(sink, "PNG")
-    assert (await network.scores(sink.getvalue()))["nudity"] > 0
+    assert (await network.scores(sink.getvalue(), "image/png"))["nudity"] > 0
 
 
 async def test_one_colour_is_not_shown_to_the_network_but_one_pixel_more_is():
