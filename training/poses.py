@@ -72,12 +72,13 @@ class Network:
 
     def name(self, number: int) -> str:
         """Return what a value is called."""
-        return str(self.graph.Tensors(number).Name(), "utf-8")
+        name: bytes = self.graph.Tensors(number).Name()
+        return name.decode()
 
     def kind(self, operator: Any) -> str:
         """Return the name of an operator."""
         code = self.model.OperatorCodes(operator.OpcodeIndex())
-        return KINDS[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        return str(KINDS[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())])
 
     def step(self, operator: Any) -> Step:
         """Return an operator as a step."""

@@ -24,6 +24,7 @@ from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.models import model_in
 from libs.diffusion.loader.seeing import vision_in
 from libs.diffusion.loader.shelf import Shelf
+from libs.diffusion.mesh.shap_e import ShapE
 from libs.diffusion.model import Model
 from libs.diffusion.motion import MotionModel
 from libs.diffusion.placement import Placement
@@ -157,10 +158,14 @@ class TorchLoader:
         )
         return UpscaleModel(network, self.placement)
 
+    def shap_e(self, path: Path) -> ShapE:
+        """Return the Shap-E model in a folder."""
+        return ShapE.at(path, self.shelf)
+
     @property
     def preprocessors(self) -> Preprocessors:
         """What makes control pictures."""
-        return Preprocessors(self.placement, self.cache)
+        return Preprocessors(self.shelf)
 
     def picture(self, data: bytes) -> tuple[Picture, Mask]:
         """Return the pictures in an image file, and the mask in its alpha channel."""

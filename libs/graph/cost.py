@@ -13,6 +13,8 @@ from libs.graph.sockets import types_of
 from libs.graph.value import Graph, Node
 
 STEPS_UNKNOWN: Final = 50
+# What sampling makes; a solid counts like a picture of the usual size.
+SAMPLED_TYPES: Final = frozenset({"LATENT", "MESH"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ def work(reach: Reach) -> Work:
     put_out = [known[root] for root in reach.outputs if root in known]
     largest = max(put_out, key=lambda e: e.width * e.height, default=Extent(0, 0))
     return Work(
-        megapixel_steps=sum(known[n].megapixels * steps for n, steps in sampled.items()),
+        megapixel_steps=sum(
+            known.get(n, Extent()).megapixels * steps for n, steps in sampled.items()
+        ),
         images=sum(extent.batch * extent.frames for extent in put_out),
         steps=sum(sampled.values()),
         width=largest.width,
@@ -45,7 +49,7 @@ def work(reach: Reach) -> Work:
 def counts_steps(schema: NodeSchema) -> bool:
     """Say whether a type's `steps` are sampling steps, rather than a note about them."""
     made = {part for output in schema.outputs for part in types_of(output.type)}
-    return not made.isdisjoint({"LATENT", "SIGMAS"}) or any(
+    return not made.isdisjoint(SAMPLED_TYPES | {"SIGMAS"}) or any(
         spec.type == "MODEL" for spec in schema.inputs
     )
 
@@ -76,4 +80,4 @@ def _own_steps(graph: Graph, node: Node, schema: NodeSchema) -> int:
 
 def _samples(reach: Reach, node_id: str) -> bool:
     schema = reach.catalogue.types[reach.graph.nodes[node_id].type]
-    return any("LATENT" in types_of(output.type) for output in schema.outputs)
+    return any(not SAMPLED_TYPES.isdisjoint(types_of(output.type)) for output in schema.outputs)

@@ -21,6 +21,7 @@ from libs.nodes.sockets import (
     Mask,
     Model,
     MotionModel,
+    ShapE,
     UpscaleModel,
     Vae,
 )
@@ -99,6 +100,9 @@ class Loader(Protocol):
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""
+
+    def shap_e(self, path: Path) -> ShapE:
+        """Return the Shap-E model in a folder."""
 
     @property
     def preprocessors(self) -> Preprocessors:

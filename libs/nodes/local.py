@@ -13,6 +13,7 @@ from libs.graph.uploads import annotated
 from libs.nodes.context import Loader, OutputFile, SavedFile
 from libs.nodes.filenames import Facts, counter_of, numbered, place
 from libs.nodes.sockets import OnStep
+from libs.weights.members import is_folder_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,6 @@ def _inside(folder: Path, name: str) -> Path:
     path = folder / name
     # By the name alone: a link in the folder may well lead to another disk.
     leads_out = PurePath(name).is_absolute() or ".." in PurePath(name).parts
-    if leads_out or not path.is_file():
+    if leads_out or not (path.is_file() or is_folder_model(path)):
         raise NotFound("there is no such file", folder=folder.name, name=name)
     return path

@@ -35,6 +35,7 @@ FAMILIES = (
     "libs.nodes.motion",
     "libs.nodes.cogvideo",
     "libs.nodes.preprocessing",
+    "libs.nodes.meshes",
 )
 
 

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from libs.nodes.adapter_sockets import ControlNet, IpAdapter, Lora
 from libs.nodes.picture_sockets import Audio, Crop, Image, ImageScaling, Mask, Video
+from libs.nodes.solids import Mesh, ShapE
 
 __all__ = ["Crop", "Image", "ImageScaling", "Mask"]
 
@@ -314,4 +315,6 @@ SOCKET_NAMES: Mapping[object, str] = {
     MotionModel: "MOTION_MODEL",
     Video: "VIDEO",
     Audio: "AUDIO",
+    Mesh: "MESH",
+    ShapE: "SHAP_E",
 }

@@ -1,4 +1,4 @@
-"""The classifier of pictures and films: a real network from a package, in a thread of its own."""
+"""The classifier of pictures, films and solids: a real network from a package, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from typing import Protocol
 import structlog
 from PIL import Image
 
+from libs import glb
 from libs.core.errors import Misconfigured, Refused
+from libs.glb import read_glb
 from libs.media.reading import looked_at
+from services.moderation.turntable import views_of
 
 log = structlog.get_logger()
 
 
 class PictureClassifier(Protocol):
-    """Scores a picture or a film by some of its frames; labels that it does not know are not in the answer."""
+    """Scores a picture, a film by some of its frames, a solid by its views.
+
+    Labels that it does not know are not in the answer.
+    """
 
     @property
     def name(self) -> str:
@@ -53,7 +59,7 @@ class OpenNsfw:
 
     def _look(self, data: bytes, mime: str) -> Mapping[str, float]:
         try:
-            frames = looked_at(data, mime)
+            frames = views_of(read_glb(data)) if mime == glb.MIME else looked_at(data, mime)
         except Refused as error:
             log.warning("output.unreadable", mime=mime, reason=error.message)
             return {}

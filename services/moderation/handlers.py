@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from libs import glb
 from libs.artifacts.base import Artifacts
 from libs.artifacts.keys import output_key
 from libs.core.errors import Poisoned
@@ -21,8 +22,8 @@ from services.moderation.domain import policy
 from services.moderation.domain.policy import JudgeOutput, JudgeText, Moderated, category_of
 from services.moderation.domain.text import Blocklist, texts_asked_for
 
-# Everything else is no output that people look at: latents, meshes.
-SEEN = ("image/", "video/")
+# Everything else is no output that people look at, as latents are.
+SEEN = ("image/", "video/", glb.MIME)
 USERS_REMEMBERED_MAX = 10_000
 # Each may hold 64 KiB of sealed workflow, so only those that wait for their verdict are kept.
 SUBMISSIONS_KEPT_MAX = 256

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from libs import weights
 from libs.diffusion.loader.file import WeightsFile
-from libs.diffusion.placement import Placement
+from libs.diffusion.loader.shelf import Shelf
 from libs.diffusion.preprocess import depth, hed, retouch, skeleton, strokes
 from libs.diffusion.preprocess.canny import canny, canny_graded
 from libs.diffusion.preprocess.canvas import Bytes, at_resolution, drawn, stacked
@@ -20,7 +20,7 @@ from libs.diffusion.preprocess.depth import DepthNetwork, read_depth_network
 from libs.diffusion.preprocess.hed import EdgeNetwork, read_edge_network
 from libs.diffusion.preprocess.people import find_people
 from libs.diffusion.preprocess.program import Program, read_program
-from libs.diffusion.residency import ModelCache, Resident
+from libs.diffusion.residency import Resident
 from libs.diffusion.upscale import OnStep
 from libs.diffusion.values import Mask, Picture
 
@@ -34,8 +34,7 @@ SHIPPED = Path(weights.__file__).with_name("preprocess")
 class Preprocessors:
     """Makes control pictures. Sizes are of the shorter side; the proportions are kept."""
 
-    placement: Placement
-    cache: ModelCache
+    shelf: Shelf
 
     def canny(
         self, image: Picture, *, low: int, high: int, resolution: int, on_step: OnStep
@@ -110,7 +109,7 @@ class Preprocessors:
     def _placed(self, picture: Picture) -> Iterator[Tensor]:
         """Yield each picture as [3, height, width] where networks compute."""
         for pixels in picture.pixels:
-            yield pixels.movedim(-1, 0).to(self.placement.device)
+            yield pixels.movedim(-1, 0).to(self.shelf.placement.device)
 
     def _shipped(self, name: str, read: Callable[[WeightsFile], M]) -> Resident[M]:
         return self._resident(WeightsFile.open(SHIPPED / f"{name}.safetensors"), name, read)
@@ -118,9 +117,7 @@ class Preprocessors:
     def _resident(
         self, file: WeightsFile, part: str, read: Callable[[WeightsFile], M]
     ) -> Resident[M]:
-        device = self.placement.device
-        key = (*file.key, part, str(device))
-        return Resident(self.cache, key, lambda: read(file).to(device))
+        return self.shelf.resident(file, part, lambda: read(file))
 
 
 @torch.inference_mode()

@@ -11,7 +11,14 @@ from services.gateway.openapi.errors import InvalidIds, JobsError
 from services.gateway.openapi.words import Answer, Body, Doc, Param, failure
 
 PICTURES: Final = ("image/png", "image/jpeg", "image/webp", "image/gif")
-FILES: Final = (*PICTURES, "video/mp4", "video/webm", "audio/flac", "application/octet-stream")
+FILES: Final = (
+    *PICTURES,
+    "video/mp4",
+    "video/webm",
+    "audio/flac",
+    "model/gltf-binary",
+    "application/octet-stream",
+)
 COMMAND_ERRORS: Final = (400, 401, 403, 413, 503)
 NO_STRANGERS: Final = (403,)
 

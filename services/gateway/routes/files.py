@@ -13,6 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs import glb
 from libs.core.errors import Refused
 from libs.core.jsonvalue import Json
 from services.gateway.domain.names import file_asked_for, folder_of, kind_of, upload_name
@@ -33,7 +34,7 @@ FORM_BYTES = 65_536  # What a form has besides the picture: names, boundaries, o
 FIELDS_MAX = 20
 CHANNELS: tuple[Channel, ...] = ("rgba", "rgb", "a")
 # Anything else could run as a page on our own site.
-SHOWN_INLINE = ("image/", "video/", "audio/")
+SHOWN_INLINE = ("image/", "video/", "audio/", glb.MIME)
 NEVER_INLINE = frozenset({"image/svg+xml"})
 
 

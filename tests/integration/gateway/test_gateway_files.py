@@ -139,6 +139,15 @@ async def test_what_is_no_picture_is_never_shown_inline(house: House):
     assert preview.status_code == 415
 
 
+@pytest.mark.covers("R003")
+async def test_a_mesh_is_served_as_what_it_is(house: House):
+    name = await made(house, b"glTF", mime="model/gltf-binary", filename="x.glb")
+    answer = await house.http.get("/view", params={"filename": name})
+    assert answer.headers["content-type"] == "model/gltf-binary"
+    assert answer.content == b"glTF"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
 async def test_a_picture_that_is_not_released_is_not_there(house: House):
     house.accept_all()
     prompt_id = await house.post()

@@ -1,0 +1,1 @@
+"""Meshes: surfaces of triangles, made out of a text or a picture."""
