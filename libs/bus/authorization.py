@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from libs.bus.rights import HOUSE, OPERATOR, PROVISIONER, USERS, Rights, rights_of
+from libs.bus.rights import (
+    HOUSE,
+    OPERATOR,
+    PROVISIONER,
+    USERS,
+    WORKER,
+    Rights,
+    rights_of,
+)
 from libs.bus.topology import streams
 from libs.core.jsonvalue import JsonObject
 from libs.settings import Settings
@@ -14,7 +22,10 @@ from libs.settings import Settings
 # Of each kind that a server needs; who has no rights of its own may do everything.
 ALL_USERS: Final = (OPERATOR, PROVISIONER, *USERS)
 CLUSTER_USERS: Final = tuple(user for user in ALL_USERS if user != HOUSE)
+# Who logs in where `studio up` runs the house on a server that it was given.
+HOUSE_USERS: Final = (OPERATOR, HOUSE, WORKER)
 AUTHORIZATION_FILE: Final = "authorization.conf"
+HOUSE_FILE: Final = "authorization.house.conf"
 STREAMS_FOLDER: Final = "streams"
 MADE_BY: Final = (
     "# Made by `studio provision --write deploy/nats`; change libs/bus/rights.py instead."
@@ -39,7 +50,11 @@ def files(settings: Settings) -> dict[str, str]:
         f"{STREAMS_FOLDER}/{plan.name}.json": json.dumps(plan.config, indent=2) + "\n"
         for plan in streams(settings)
     }
-    return {AUTHORIZATION_FILE: authorization(password_variable), **plans}
+    return {
+        AUTHORIZATION_FILE: authorization(CLUSTER_USERS, password_variable),
+        HOUSE_FILE: authorization(HOUSE_USERS, password_variable),
+        **plans,
+    }
 
 
 def password_variable(user: str) -> str:
@@ -47,10 +62,22 @@ def password_variable(user: str) -> str:
     return f"NATS_PASSWORD_{user.upper()}"
 
 
-def authorization(variable: Callable[[str], str]) -> str:
+def login_of(user: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a process gets to log in as `user`, if the environment has the user's password.
+
+    The passwords of the others are taken from it.
+    """
+    password = environment.get(password_variable(user), "")
+    if not password:
+        return {}
+    others = {password_variable(one): "" for one in ALL_USERS}
+    return {**others, "NATS_USER": user, "NATS_PASSWORD": password}
+
+
+def authorization(users: Sequence[str], variable: Callable[[str], str]) -> str:
     """Return the block of users in the server's own form, passwords by variable."""
     blocks = []
-    for user in CLUSTER_USERS:
+    for user in users:
         shown = json.dumps({"user": user, "password": "", **_permissions(user)}, indent=2)
         # Only a bare word is taken for a variable, and JSON has none.
         shown = shown.replace('"password": ""', f'"password": ${variable(user)}', 1)

@@ -32,6 +32,7 @@ from libs.settings import Settings
 OPERATOR: Final = "studio"
 PROVISIONER: Final = "provision"
 HOUSE: Final = "house"
+WORKER: Final = "gpu_worker"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ ROLES: Final[Mapping[str, Role]] = {
     "scheduler": Role(
         sends=(control_subject("*"),),
         hears=(heartbeat_subject("*"), LEASE_SUBJECT),
-        answers=("gpu_worker",),
+        answers=(WORKER,),
         claims=("scheduler",),
         counters=("run-number",),
         reacts=True,
@@ -69,7 +70,7 @@ ROLES: Final[Mapping[str, Role]] = {
     "gateway": Role(
         hears=(RECORDED_SUBJECT, progress_subject("*", "*"), preview_subject("*", "*")),
     ),
-    "gpu_worker": Role(
+    WORKER: Role(
         sends=(
             progress_subject("*", "*"),
             preview_subject("*", "*"),
@@ -84,7 +85,7 @@ ROLES: Final[Mapping[str, Role]] = {
 # Which roles a user has. The house is the process that runs all services but the worker.
 USERS: Final[Mapping[str, tuple[str, ...]]] = {
     **{name: (name,) for name in ROLES},
-    HOUSE: tuple(name for name in ROLES if name != "gpu_worker"),
+    HOUSE: tuple(name for name in ROLES if name != WORKER),
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from libs.bus.authorization import login_of
 from libs.chassis.embedded.house import EmbeddedServers
 from libs.chassis.embedded.ports import out_of_the_way
 from libs.chassis.supervisor import Program, Supervisor
@@ -122,7 +123,7 @@ def _programs(
             name,
             (sys.executable, "-m", "services.cli", name),
             {
-                **servers.environment_of(name),
+                **(servers.environment_of(name) or login_of(name, os.environ)),
                 "STUDIO_HEALTH_HOST": HOST,
                 "STUDIO_HEALTH_PORT": str(probes.get(name, 0)),
             },

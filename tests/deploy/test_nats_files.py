@@ -19,7 +19,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import ServiceUnavailableError
 
-from libs.bus.authorization import CLUSTER_USERS, files, password_variable
+from libs.bus.authorization import CLUSTER_USERS, HOUSE_USERS, files, password_variable
 from libs.bus.connection import inbox_prefix
 from libs.bus.jetstream import connect
 from libs.bus.rights import PROVISIONER
@@ -65,9 +65,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
 
 
 def test_the_single_server_of_compose_takes_its_file():
-    told = run(
-        script("nats-server"), "-t", "-c", str(NATS / "single.conf"), NATS_PASSWORD_STUDIO="p1"
-    )
+    passwords = {password_variable(user): f"p-{user}" for user in HOUSE_USERS}
+    told = run(script("nats-server"), "-t", "-c", str(NATS / "single.conf"), **passwords)
     assert told.returncode == 0, told.stderr
 
 

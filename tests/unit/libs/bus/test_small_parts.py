@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.bus.authorization import login_of
 from libs.bus.base import Bus, DeadLetter, Reactor
 from libs.bus.deadletter import headers_of, letter_from, subject_of_letter
 from libs.bus.identity import new_event_id, new_prompt_id, prompt_id_of
@@ -164,3 +165,11 @@ async def test_events_in_memory_carry_the_time_of_the_clock():
     assert written.source == "/studio/gateway"
     typed: Bus = bus
     assert await typed.trouble() == ""
+
+
+def test_a_process_gets_its_own_login_and_no_password_of_another():
+    environment = {"NATS_PASSWORD_HOUSE": "h", "NATS_PASSWORD_GPU_WORKER": "w"}
+    given = {**environment, **login_of("house", environment)}
+    assert (given["NATS_USER"], given["NATS_PASSWORD"]) == ("house", "h")
+    assert [name for name, value in given.items() if value == "w"] == []
+    assert login_of("billing", environment) == {}
