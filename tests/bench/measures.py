@@ -42,6 +42,10 @@ def _by_itself(module: str) -> Callable[[Ground], Taken]:
     return take
 
 
+ENGINE = {
+    "engine_over_bare": Limit(1.02, "times"),
+    "memory_over_weights": Limit(1.1, "times"),
+}
 EVENTS = {"events_per_second": Limit(5000, "/s", floor=True)}
 
 MEASURES: dict[str, Measure] = {
@@ -78,6 +82,7 @@ MEASURES: dict[str, Measure] = {
         },
     ),
     "demo": Measure("The demo picture", demo.measure),
+    "engine": Measure("The engine beside its bare networks", _by_itself("engine"), ENGINE),
     "recorder": Measure("The recorder, catching up", _by_itself("recorder"), EVENTS),
     "load": Measure(
         "Checkpoints into memory, cold",
