@@ -7,6 +7,9 @@ from typing import Literal
 
 from libs.events.base import PromptScoped, Sealed
 
+# "default" is what the server draws of itself, which is nothing.
+DRAWN_PREVIEWS = frozenset({"auto", "latent2rgb", "taesd"})
+
 
 class PromptEvent(PromptScoped):
     """Owned by the gateway."""
@@ -38,6 +41,11 @@ class PromptSubmitted(PromptEvent):
     priority: float | None = None
     preview_method: str | None = None
     source: str = "api"
+
+    @property
+    def wants_previews(self) -> bool:
+        """Say whether the client asked for glances at the unfinished picture."""
+        return self.preview_method in DRAWN_PREVIEWS
 
 
 class PromptWithdrawn(PromptEvent):

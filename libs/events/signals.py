@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from libs.events.base import Wire
@@ -44,6 +45,29 @@ class Progress(Wire):
     value: float = 0
     total: float = 1
     announces: bool = False
+
+
+class Preview(Wire):
+    """A glance at an unfinished picture, a JPEG; nobody has looked at it yet."""
+
+    prompt_id: str
+    attempt: int
+    node_id: str
+    image: bytes
+
+    def encode(self) -> bytes:
+        """Return what goes over the bus: a line of facts, then the picture."""
+        facts = self.model_dump_json(exclude={"image"})
+        return facts.encode() + b"\n" + self.image
+
+    @classmethod
+    def decode(cls, data: bytes) -> Preview:
+        """Read a preview; raise ValueError if it is none."""
+        facts, _, image = data.partition(b"\n")
+        known = json.loads(facts)
+        if not isinstance(known, dict):
+            raise TypeError("a preview begins with its facts")
+        return cls.model_validate({**known, "image": image})
 
 
 class Heartbeat(Wire):

@@ -17,6 +17,8 @@ from services.gateway.domain.story import Owner
 # Every prompt changes the count that all of its tenant's clients see, so what is told would grow
 # with clients times prompts. Beyond this many frames, clients hear of several changes at once.
 STATUS_FRAMES_PER_SECOND = 2_000
+# A client with that many frames waiting is shown no previews.
+PREVIEW_LINE_MAX = 8
 
 Remaining = Callable[[Owner], int]
 
@@ -29,8 +31,9 @@ class Socket:
         self.client_id = client_id
         self.reason = ""
         self.told_remaining = -1
+        self.wants_places = False
         self._frames_max = frames_max
-        self._line: deque[str] = deque()
+        self._line: deque[str | bytes] = deque()
         self._news = asyncio.Event()
 
     def send(self, text: str) -> None:
@@ -41,12 +44,18 @@ class Socket:
         self._line.append(text)
         self._news.set()
 
+    def show(self, preview: bytes) -> None:
+        """Put a preview into the line, unless the client is behind already."""
+        if len(self._line) < PREVIEW_LINE_MAX:
+            self._line.append(preview)
+            self._news.set()
+
     def drop(self, reason: str) -> None:
         """Give the client up."""
         self.reason = self.reason or reason
         self._news.set()
 
-    async def next(self) -> str | None:
+    async def next(self) -> str | bytes | None:
         """Return the next frame, or None when the client was given up."""
         while not self._line and not self.reason:
             self._news.clear()
@@ -103,6 +112,12 @@ class Hub:
         if socket is not None:
             for frame in frames:
                 socket.send(text_of(frame))
+
+    def show(self, owner: Owner, client_id: str, *, plain: bytes, placed: bytes) -> None:
+        """Send a preview to the one client that it is for, in the form that it knows."""
+        socket = self._sockets.get(owner, {}).get(client_id) if client_id else None
+        if socket is not None:
+            socket.show(placed if socket.wants_places else plain)
 
     def tell_status(self, owner: Owner, client_id: str, remaining: Remaining, seq: int) -> None:
         """Tell the client whose prompt it is, at once, how many prompts its user has open.

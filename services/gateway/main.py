@@ -19,6 +19,7 @@ from services.gateway.files import Files
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Hub
 from services.gateway.live import Live
+from services.gateway.previewing import Previewing
 from services.gateway.routes.files import FileRoutes
 from services.gateway.routes.fixed import FixedRoutes
 from services.gateway.routes.health import HealthRoutes
@@ -41,6 +42,9 @@ def build(resources: Resources, settings: GatewaySettings | None = None) -> Serv
     settings = settings or GatewaySettings()
     gateway = build_gateway(resources, settings)
     live = gateway.live
+    previewing = Previewing(
+        resources.bus, gateway.hub, live.queue.get, resources.settings.shows_previews
+    )
 
     async def close() -> None:
         gateway.hub.close()
@@ -53,6 +57,7 @@ def build(resources: Resources, settings: GatewaySettings | None = None) -> Serv
             "checkpoint": live.poll_recorded,
             "progress": live.hear_progress,
             "tick": live.tick,
+            "previews": previewing.hear,
         },
         app=build_app(gateway),
         host=settings.host,

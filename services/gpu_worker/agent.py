@@ -64,6 +64,7 @@ class Agent:
     now: Callable[[], datetime]
     heartbeat_seconds: float
     drain_seconds: float
+    may_preview: Callable[[str], bool] = field(default=lambda _tenant: False)
     inventory: Inventory = field(default_factory=dict)
     warm: tuple[str, ...] = ()
     job: Job | None = None
@@ -277,6 +278,7 @@ class Agent:
             validated=validated,
             inventory=self.inventory,
             stop_seconds=self.settings.stop_seconds,
+            previews=submitted.wants_previews and self.may_preview(answer.tenant),
         )
 
     # Leaving.

@@ -29,6 +29,7 @@ class Job:
     weights: Mapping[str, Mapping[str, tuple[str, str]]]
     scope: str
     traced: bool = False
+    previews: bool = False
 
     @classmethod
     def of(cls, facts: JsonObject) -> Job:
@@ -47,6 +48,7 @@ class Job:
             },
             scope=str(facts["scope"]),
             traced=bool(facts.get("traced")),
+            previews=bool(facts.get("previews")),
         )
 
     @property
@@ -65,6 +67,7 @@ class EngineContext:
     loader: Loader
     calls: Calls
     on_step: Callable[[str, int, int], None]
+    on_preview: Callable[[str, Callable[[], bytes]], None]
 
     @property
     def extra_pnginfo(self) -> JsonObject:
@@ -77,12 +80,14 @@ class EngineContext:
         document = self.job.document
         return document if self.job.dialect == "hip35" and isinstance(document, dict) else None
 
-    def step(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:  # noqa: ARG002
+    def step(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:
         """Report progress; raise Interrupted if the run was stopped.
 
-        Previews are not drawn: nothing is shown before moderation has seen it.
+        A preview is drawn if the client asked and may see pictures before moderation.
         """
         self.on_step(self.node_id, value, total)
+        if preview is not None and self.job.previews:
+            self.on_preview(self.node_id, preview)
 
     def weights(self, folder: str, name: str) -> Path:
         """Return where the weights file lies."""

@@ -44,6 +44,7 @@ from services.gpu_worker.portable import PortableBackend, open_portable
 from services.gpu_worker.spans import Stopwatch, Watching
 
 PR_SET_PDEATHSIG: Final = 1
+PREVIEW_SECONDS: Final = 0.25
 MIB: Final = 1024 * 1024
 
 
@@ -102,6 +103,7 @@ class _Execution:
         self.job = job
         self.watch = engine.watching.present
         self.executed: list[str] = []
+        self.previewed_at = 0.0
         self.cached_ids: tuple[str, ...] = ()
         self.types: dict[str, str] = {}
         self.weights: dict[str, File] = {}
@@ -147,6 +149,15 @@ class _Execution:
         self.check()
         self._tell("progress", node_id=node_id, state="running", value=value, total=total)
 
+    def preview(self, node_id: str, draw: Callable[[], bytes]) -> None:
+        """Show how a picture comes along, a few times a second."""
+        now = time.monotonic()
+        if now - self.previewed_at < PREVIEW_SECONDS:
+            return
+        self.previewed_at = now
+        facts: JsonObject = {"node_id": node_id, **_mark(self.job)}
+        self.engine.link.send("preview", facts, draw())
+
     def finished(self, node_id: str, ui: JsonObject | None) -> None:
         """Tell that a node ended; what it shows comes first.
 
@@ -185,6 +196,7 @@ class _Execution:
                 loader=cast("Loader", self.backend.loader),
                 calls=self.engine.calls,
                 on_step=self.step,
+                on_preview=self.preview,
             )
 
         self.executor.execute(graph, made, context_of, self, self.job.scope)

@@ -51,6 +51,7 @@ class Job:
     validated: PromptValidated
     inventory: Inventory
     stop_seconds: float
+    previews: bool = False
     stopping: bool = False
     ended: bool = False
     outcome: str = "abandoned"
@@ -137,6 +138,7 @@ class Job:
                 "weights": weights,
                 "scope": f"{self.outlet.tenant}/{self.submitted.user_id}",
                 "traced": self._heard.on,
+                "previews": self.previews,
             },
         )
 
@@ -149,6 +151,8 @@ class Job:
                     await self._started(frame.facts)
                 case "progress":
                     await self._progress(frame.facts)
+                case "preview":
+                    await self.outlet.preview(str(frame.facts["node_id"]), frame.blobs[0])
                 case "shown":
                     await self._shown(frame.facts)
                 case "save" | "read_input" | "digest":

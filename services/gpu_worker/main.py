@@ -43,5 +43,6 @@ def build(
         now=resources.now,
         heartbeat_seconds=house.heartbeat_seconds,
         drain_seconds=house.drain_seconds,
+        may_preview=house.shows_previews,
     )
     return Service(name="gpu_worker", tasks={"work": agent.run}, ready=agent.ready)

@@ -16,7 +16,7 @@ from libs.decider import Folds, transact
 from libs.events.base import subject
 from libs.events.envelope import Cause
 from libs.events.execution import ExecutionEvent
-from libs.events.signals import Progress, progress_subject
+from libs.events.signals import Preview, Progress, preview_subject, progress_subject
 from libs.telemetry import tracing
 from services.gpu_worker.domain import execution
 from services.gpu_worker.domain.execution import Execution
@@ -101,6 +101,18 @@ class Outlet:
                 )
             except Unavailable as error:
                 log.info("progress_lost", prompt_id=self.prompt_id, error=error.message)
+
+    async def preview(self, node_id: str, image: bytes) -> None:
+        """Show a glance at an unfinished picture, which may be lost."""
+        if self.lost:
+            return
+        shown = Preview(
+            prompt_id=self.prompt_id, attempt=self.attempt, node_id=node_id, image=image
+        )
+        try:
+            await self.bus.signal(preview_subject(self.tenant, self.prompt_id), shown.encode())
+        except Unavailable as error:
+            log.info("preview_lost", prompt_id=self.prompt_id, error=error.message)
 
     async def _append(self, event: ExecutionEvent) -> None:
         where = subject(self.tenant, "execution", self.prompt_id)

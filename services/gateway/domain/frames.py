@@ -5,13 +5,20 @@ The words and keys are ComfyUI's; HIP-35's messages are a subset of them.
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from libs.core.jsonvalue import Json, JsonObject
 from libs.events.execution import NodeFinished, Output
-from libs.events.signals import Progress
+from libs.events.signals import Preview, Progress
 
+# The kinds of binary messages, and of pictures in them.
+PREVIEW_IMAGE: Final = 1
+PREVIEW_WITH_METADATA: Final = 4
+JPEG: Final = 1
 UI_KEYS: Mapping[str, str] = {"image": "images"}
 
 
@@ -108,6 +115,25 @@ def file_of(output: Output) -> JsonObject:
         "subfolder": output.subfolder,
         "type": output.folder,
     }
+
+
+def preview_plain(preview: Preview) -> bytes:
+    """Return a preview as clients know it that have asked for nothing more: type 1, a JPEG."""
+    return struct.pack(">II", PREVIEW_IMAGE, JPEG) + preview.image
+
+
+def preview_with_place(preview: Preview) -> bytes:
+    """Return a preview that says which node it is of: type 4."""
+    place = {
+        "node_id": preview.node_id,
+        "prompt_id": preview.prompt_id,
+        "display_node_id": preview.node_id,
+        "parent_node_id": None,
+        "real_node_id": preview.node_id,
+        "image_type": "image/jpeg",
+    }
+    told = json.dumps(place).encode()
+    return struct.pack(">II", PREVIEW_WITH_METADATA, len(told)) + told + preview.image
 
 
 def _plain(value: float) -> Json:

@@ -86,7 +86,7 @@ class SocketRoute:
         while (text := await line.next()) is not None:
             try:
                 async with asyncio.timeout(SEND_SECONDS):
-                    await websocket.send_text(text)
+                    await _sent(websocket, text)
             except TimeoutError:
                 line.drop("too slow")
             except (WebSocketDisconnect, RuntimeError):
@@ -101,19 +101,31 @@ class SocketRoute:
                 return
             if message["type"] == "websocket.disconnect":
                 return
-            if _is_feature_flags(message.get("text")):
+            if (flags := _feature_flags(message.get("text"))) is not None:
+                line.wants_places = flags.get("supports_preview_metadata") is True
                 features = server_features(self.gateway.settings)
                 line.send(text_of(Frame("feature_flags", features)))
 
 
-def _is_feature_flags(text: object) -> bool:
+async def _sent(websocket: WebSocket, message: str | bytes) -> None:
+    if isinstance(message, bytes):
+        await websocket.send_bytes(message)
+    else:
+        await websocket.send_text(message)
+
+
+def _feature_flags(text: object) -> JsonObject | None:
+    """Return what a client says that it can do, None if it says something else."""
     if not isinstance(text, str) or len(text) > MESSAGE_CHARACTERS_MAX:
-        return False
+        return None
     try:
         message: JsonObject = json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(message, dict) and message.get("type") == "feature_flags"
+        return None
+    if not isinstance(message, dict) or message.get("type") != "feature_flags":
+        return None
+    flags = message.get("data")
+    return flags if isinstance(flags, dict) else {}
 
 
 async def _close(websocket: WebSocket, reason: str) -> None:

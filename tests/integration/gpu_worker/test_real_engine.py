@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ from PIL import Image
 from libs import weights
 from libs.core.jsonvalue import JsonObject
 from libs.events.execution import ExecutionFailed, ExecutionFinished, NodeFinished
+from libs.events.signals import Preview, preview_subject
 from libs.weights.folder import builtin_files
 from services.gpu_worker.agent import Agent
 from services.gpu_worker.child import engine_environment
@@ -133,3 +135,24 @@ def test_the_engine_is_started_with_all_that_has_to_be_pinned():
     from libs.diffusion.determinism import pinned_environment
 
     assert pinned_environment(3).items() <= engine_environment(WorkerSettings(threads=3)).items()
+
+
+async def test_previews_are_drawn_for_a_client_that_asked_and_may_see_them(tmp_path):
+    graph = json.loads((DEMO / "graph.json").read_text())
+    async with working(tmp_path) as (workshop, agent):
+        shown: list[Preview] = []
+
+        async def hear() -> None:
+            async for signal in workshop.house.bus.signals(preview_subject("*", "*")):
+                shown.extend([Preview.decode(signal.data)])
+
+        hearing = asyncio.create_task(hear())
+        for prompt_id, may_see in (("p1", False), ("p2", True)):
+            agent.may_preview = lambda _tenant, may_see=may_see: may_see
+            graph["sampler"]["inputs"]["seed"] = int(may_see)
+            await workshop.submit(prompt_id, graph, "picture", preview_method="auto")
+            assert (await workshop.house.ended(prompt_id, 200)).outcome == "succeeded"
+        hearing.cancel()
+    assert {preview.prompt_id for preview in shown} == {"p2"}
+    assert {preview.node_id for preview in shown} == {"sampler"}
+    assert Image.open(io.BytesIO(shown[0].image)).format == "JPEG"

@@ -117,7 +117,8 @@ class Workshop:
         extra: JsonObject = {"extra_pnginfo": {"workflow": {"id": prompt_id, "nodes": []}}}
         workflow: JsonObject = {"prompt": graph, "extra_data": extra, "targets": []}
         sealed = await self.vault.seal(TENANT, USER, workflow)
-        submitted = about(told.submitted, prompt_id).model_copy(update={"workflow": sealed})
+        given = {"workflow": sealed, "preview_method": more.pop("preview_method", None)}
+        submitted = about(told.submitted, prompt_id).model_copy(update=given)
         validated = told.validated(prompt_id, *more.pop("needs", ())).model_copy(
             update={"outputs": outputs or ("9",)}
         )
