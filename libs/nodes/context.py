@@ -21,10 +21,10 @@ from libs.nodes.sockets import (
     Mask,
     Model,
     MotionModel,
-    ShapE,
     UpscaleModel,
     Vae,
 )
+from libs.nodes.solids import ShapE
 
 Folder: TypeAlias = Literal["output", "temp"]
 

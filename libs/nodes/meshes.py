@@ -9,7 +9,8 @@ from libs.core.jsonvalue import Json, JsonObject
 from libs.glb import MIME
 from libs.nodes.context import Context, OutputFile
 from libs.nodes.declare import Choices, Shown, Widget, node
-from libs.nodes.sockets import SEED_MAX, STEPS_MAX, Image, Mesh, ShapE
+from libs.nodes.sockets import SEED_MAX, STEPS_MAX, Image
+from libs.nodes.solids import Mesh, ShapE
 
 _Seed = Annotated[
     int,
