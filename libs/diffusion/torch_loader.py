@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -122,10 +122,13 @@ class TorchLoader:
         """Return the ControlNet in a file; one stored as a difference needs its model."""
         file = WeightsFile.open(path)
         kind = control.detect(file.shapes)
+        placement = self.placement
+        if placement.unet is not torch.float32:
+            placement = replace(placement, unet=kind.half)
         network = self.shelf.resident(
             file,
             "controlnet",
-            lambda: kind.build(file.read_under("", self.placement.unet)),
+            lambda: kind.build(file.read_under("", placement.unet)),
             blank=lambda: kind.build(file.blank_under("")),
         )
         if control.DIFFERENCE in file.shapes:
@@ -136,7 +139,7 @@ class TorchLoader:
                     file=path.name,
                 )
             network = completed(network, model.network)
-        return ControlNet(network, kind, self.placement)
+        return ControlNet(network, kind, placement)
 
     def ip_adapter(self, path: Path) -> IpAdapter:
         """Return the IP-Adapter in a file."""

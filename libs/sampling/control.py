@@ -40,13 +40,22 @@ class Control(Protocol):
 
 
 def merged(first: Residuals, second: Residuals) -> Residuals:
-    """Return the sums of both, place by place."""
+    """Return the sums of both, place by place; fewer places each stand for several."""
     both = dict(first)
     for kind, places in second.items():
-        mine = list(both.get(kind, ()))
-        mine += [None] * (len(places) - len(mine))
-        for at, place in enumerate(places):
-            if place is not None:
-                mine[at] = place if mine[at] is None else mine[at] + place
-        both[kind] = mine
+        count = max(len(places), len(both.get(kind, ())))
+        pairs = zip(_stretched(both.get(kind, ()), count), _stretched(places, count), strict=True)
+        both[kind] = [_sum(one, other) for one, other in pairs]
     return both
+
+
+def _stretched(places: Sequence[Array | None], count: int) -> Sequence[Array | None]:
+    """Return as many places, each of the given ones for as many as it stands for."""
+    each = -(-count // max(1, len(places)))
+    return [places[at // each] if at // each < len(places) else None for at in range(count)]
+
+
+def _sum(one: Array | None, other: Array | None) -> Array | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other

@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol, TypeAlias, TypeVar, cast
+from typing import Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from libs.diffusion.packed.amended import Factors, amended
 from libs.diffusion.packed.narrow import Int8Rows, SmallFloats, int8_rows, small_floats
 from libs.diffusion.packed.tensor import PackedTensor
 from libs.diffusion.residency import Resident
@@ -24,6 +25,14 @@ M = TypeVar("M", bound=nn.Module)
 M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
 # Makes the new weight of the old, both float32.
 Step: TypeAlias = Callable[[Tensor], Tensor]
+
+
+@runtime_checkable
+class Product(Protocol):
+    """A step that may add a product of two small factors, and nothing else."""
+
+    def factors(self) -> Factors | None:
+        """Return the factors, None if it does something else."""
 
 
 class Alteration(Protocol):
@@ -76,12 +85,23 @@ def alter(
     for name, some in steps.items():
         module_name, _, leaf = name.rpartition(".")
         module = network.get_submodule(module_name)
-        old = getattr(module, leaf)
-        weight = unpacked(old)
-        for step in some:
-            weight = step(weight)
-        weight = kept_as(old, weight.to(stored or old.dtype).to(old.dtype))
+        weight = _altered_weight(getattr(module, leaf), some, stored)
         module.register_parameter(leaf, nn.Parameter(weight, requires_grad=False))
+
+
+def _altered_weight(old: Tensor, steps: Sequence[Step], stored: torch.dtype | None) -> Tensor:
+    if isinstance(old, PackedTensor) and not isinstance(old.codec, SmallFloats | Int8Rows):
+        products = [found for step in steps if (found := _product(step)) is not None]
+        if len(products) == len(steps):
+            return amended(old, products)
+    weight = unpacked(old)
+    for step in steps:
+        weight = step(weight)
+    return kept_as(old, weight.to(stored or old.dtype).to(old.dtype))
+
+
+def _product(step: Step) -> Factors | None:
+    return step.factors() if isinstance(step, Product) else None
 
 
 def unpacked(weight: Tensor) -> Tensor:
@@ -94,7 +114,8 @@ def unpacked(weight: Tensor) -> Tensor:
 def kept_as(old: Tensor, weight: Tensor) -> Tensor:
     """Return a new weight kept as the old one was, where that can be made of numbers.
 
-    The blocks of GGUF files cannot: what is changed of them stays unpacked.
+    The blocks of GGUF files cannot: they carry products beside them, and are unpacked for the
+    other changes.
     """
     if not isinstance(old, PackedTensor):
         return weight

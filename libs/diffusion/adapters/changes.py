@@ -43,6 +43,18 @@ def changed(weight: Tensor, parts: Parts, strength: float, rows: slice | None = 
     return weight + strength * (turned - weight)
 
 
+def factors(
+    parts: Parts, strength: float, rows: slice | None = None
+) -> tuple[Tensor, Tensor] | None:
+    """Return two factors of what a LoRA adds; None for changes that are no plain product."""
+    if "lora_up" not in parts or "lora_mid" in parts or any(name in parts for name in MAGNITUDES):
+        return None
+    up, down = parts["lora_up"].flatten(1), parts["lora_down"].flatten(1)
+    alpha = parts.get("alpha")
+    scale = 1.0 if alpha is None else float(alpha) / down.shape[0]
+    return strength * scale * (up if rows is None else up[rows]), down
+
+
 def biased(bias: Tensor, parts: Parts, strength: float, rows: slice | None = None) -> Tensor:
     """Return a bias with a change at a strength."""
     values = parts[BIAS] if rows is None else parts[BIAS][rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import structlog
@@ -16,9 +16,10 @@ from libs.core.errors import Refused
 from libs.diffusion.adapters import changes
 from libs.diffusion.adapters.altering import Step, altered
 from libs.diffusion.adapters.lora_file import Group, LoraFile
-from libs.diffusion.adapters.names import NETWORK, TOWERS, Piece, network_names, tower_names
+from libs.diffusion.adapters.names import NETWORK, Piece, network_names, tower_names, tower_numbers
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.model import Model
+from libs.diffusion.packed.amended import Factors
 from libs.diffusion.residency import Resident
 from libs.diffusion.text.clip import Clip, T5Tower, Tower
 
@@ -58,19 +59,36 @@ class LoraAlteration:
         for group, piece in self.fitted.pairs:
             parts = {part: tensors[name] for part, name in group.tensors.items()}
             if len(parts.keys() - {changes.BIAS}):
-                step = partial(self._step, parts=parts, rows=piece.rows, bias=False)
+                step = WeightStep(parts, self.strength, piece.rows)
                 steps.setdefault(f"{piece.module}.weight", []).append(step)
             if changes.BIAS in parts:
-                step = partial(self._step, parts=parts, rows=piece.rows, bias=True)
-                steps.setdefault(f"{piece.module}.bias", []).append(step)
+                bias = partial(self._bias, parts=parts, rows=piece.rows)
+                steps.setdefault(f"{piece.module}.bias", []).append(bias)
         return steps
 
-    def _step(
-        self, weight: Tensor, *, parts: Mapping[str, Tensor], rows: slice | None, bias: bool
-    ) -> Tensor:
-        placed = {part: tensor.to(weight.device) for part, tensor in parts.items()}
-        change = changes.biased if bias else changes.changed
-        return change(weight, placed, self.strength, rows)
+    def _bias(self, bias: Tensor, *, parts: changes.Parts, rows: slice | None) -> Tensor:
+        return changes.biased(bias, _placed(parts, bias), self.strength, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightStep:
+    """A change to one weight, at a strength."""
+
+    parts: changes.Parts
+    strength: float
+    rows: slice | None
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        """Return the new weight."""
+        return changes.changed(weight, _placed(self.parts, weight), self.strength, self.rows)
+
+    def factors(self) -> Factors | None:
+        """Return what is added as a product, where it is no more than that."""
+        return changes.factors(self.parts, self.strength, self.rows)
+
+
+def _placed(parts: changes.Parts, like: Tensor) -> changes.Parts:
+    return {part: tensor.to(like.device) for part, tensor in parts.items()}
 
 
 @dataclass(frozen=True)
@@ -100,13 +118,14 @@ class Lora:
         self, model: Model, clip: Clip | None, strength_model: float, strength_clip: float
     ) -> tuple[Model, Clip | None]:
         """Return both with the changes; a strength of 0 leaves the value that it is given."""
-        fitted = self._fitted(model.network, NETWORK)
+        fitted = self._fitted(model.network, frozenset({NETWORK}))
         used = fitted.groups
         model = replace(model, network=self._altered(model.network, fitted, strength_model))
         if clip is not None:
             towers: list[Tower | T5Tower] = []
-            for tower in clip.towers:
-                fitted = self._fitted(tower.network, TOWERS[tower.name])
+            numbers = tower_numbers([tower.name for tower in clip.towers])
+            for tower, may_have in zip(clip.towers, numbers, strict=True):
+                fitted = self._fitted(tower.network, may_have)
                 used |= fitted.groups
                 network = self._altered(tower.network, fitted, strength_clip, TEXT_STORED)
                 towers.append(replace(tower, network=cast("Any", network)))
@@ -114,24 +133,18 @@ class Lora:
         self._report(used, with_text=clip is not None)
         return model, clip
 
-    @cached_property
-    def _by_network(self) -> Mapping[int, tuple[Group, ...]]:
-        numbers = {group.network for group in self.contents.groups}
-        return {
-            number: tuple(group for group in self.contents.groups if group.network == number)
-            for number in numbers
-        }
+    def _fitted(self, network: Resident[nn.Module], numbers: frozenset[int]) -> Fitted:
+        """Return the changes that belong to a network; raise Refused if they are of other sizes.
 
-    def _fitted(self, network: Resident[nn.Module], number: int) -> Fitted:
-        """Return the changes that belong to a network; raise Refused if they are of other sizes."""
-        groups = self._by_network.get(number, ())
+        Files may count it as any of the `numbers`.
+        """
+        groups = [group for group in self.contents.groups if group.network in numbers]
         if not groups:
             return Fitted((), frozenset())
-        outline = network.outline()
-        modules = {name.rpartition(".")[0] for name, _ in outline.named_parameters()}
-        names = network_names(modules) if number == NETWORK else tower_names(modules)
+        sizes = dict(network.outline().named_parameters())
+        rows = {name.rpartition(".")[0]: weight.shape[0] for name, weight in sizes.items()}
+        names = network_names(rows) if NETWORK in numbers else tower_names(rows)
         pairs = tuple((group, piece) for group in groups for piece in names.get(group.module, ()))
-        sizes = dict(outline.named_parameters())
         for group, piece in pairs:
             self._require_fitting(group, piece, sizes.get(f"{piece.module}.weight"))
         return Fitted(pairs, frozenset(group.stem for group, _ in pairs))

@@ -5,10 +5,11 @@ A name is compared without dots: files write `attn1.to_q` and `attn1_to_q` for t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from libs.diffusion.adapters.joined_names import joined_names
 from libs.diffusion.loader.unet_names import single_file_names
 
 NETWORK: Final = -1
@@ -61,13 +62,37 @@ def flat(name: str) -> str:
     return name.replace(".", "_")
 
 
-def network_names(modules: Collection[str]) -> Names:
-    """Return the modules of a diffusion network by all names that they are published under."""
-    found: dict[str, tuple[Piece, ...]] = {flat(module): (Piece(module),) for module in modules}
-    if any(module.startswith("down_blocks.") for module in modules):
-        for module, published in single_file_names(modules).items():
+def network_names(rows: Mapping[str, int]) -> Names:
+    """Return the modules of a diffusion network by all names that they are published under.
+
+    `rows` says of each module how many rows its weight has.
+    """
+    found: dict[str, tuple[Piece, ...]] = {flat(module): (Piece(module),) for module in rows}
+    if any(module.startswith("down_blocks.") for module in rows):
+        for module, published in single_file_names(rows).items():
             found[flat(published)] = (Piece(module),)
+    for published, homes in joined_names(rows):
+        found[flat(published)] = tuple(_pieces(homes, rows))
     return found
+
+
+def _pieces(homes: Sequence[str], rows: Mapping[str, int]) -> Iterator[Piece]:
+    if len(homes) == 1:
+        yield Piece(homes[0])
+        return
+    start = 0
+    for home in homes:
+        yield Piece(home, slice(start, start + rows[home]))
+        start += rows[home]
+
+
+def tower_numbers(names: Sequence[str]) -> tuple[frozenset[int], ...]:
+    """Return the numbers that files may have for each of a model's text encoders.
+
+    One counts them as they lie in the model, another as they lie in the largest of all models.
+    """
+    taken = {TOWERS[name] for name in names}
+    return tuple(frozenset({TOWERS[name], *({at} - taken)}) for at, name in enumerate(names))
 
 
 def tower_names(modules: Collection[str]) -> Names:

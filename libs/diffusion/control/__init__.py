@@ -9,10 +9,10 @@ from typing import Final
 
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import Shapes
-from libs.diffusion.control import unet
+from libs.diffusion.control import flux, sd3, unet
 from libs.diffusion.control.base import Kind
 
-MODULES: Final = (unet,)
+MODULES: Final = (unet, flux, sd3)
 NAMES_SHOWN: Final = 3
 # Marks a file whose weights are to be added to those of the model that it leads.
 DIFFERENCE: Final = "difference"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
+from libs.core.errors import Refused
 from libs.diffusion.architectures.base import LatentFormat
 from libs.sampling.control import Call, Residuals
 
@@ -38,8 +41,21 @@ class Kind(Protocol):
     def extra_channels(self) -> int:
         """How many channels it wants behind those of the hint: those of a mask."""
 
+    @property
+    def half(self) -> torch.dtype:
+        """The half precision that it computes in where its device halves."""
+
     def build(self, tensors: dict[str, Tensor]) -> nn.Module:
         """Build the network from its tensors; raise Refused if they do not fit."""
 
     def residuals(self, network: nn.Module, call: Call, hint: Hint, strength: float) -> Residuals:
         """Return what is to be added; everything in `call` lies on the network's device."""
+
+
+def require_text(call: Call, config: Mapping[str, Any], otherwise: str) -> None:
+    """Raise Refused, saying what is wrong, if texts are not as wide as a network wants them."""
+    pooled = call.extras.get("pooled")
+    found = (call.context.shape[-1], 0 if pooled is None else pooled.shape[-1])
+    wanted = (config["joint_attention_dim"], config["pooled_projection_dim"])
+    if found != wanted:
+        raise Refused(otherwise, text_widths=list(found), wanted=list(wanted))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import torch
 from diffusers import ControlNetModel
 from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 from torch import Tensor, nn
@@ -54,6 +55,7 @@ class UnetControl:
     types: int
     latent: LatentFormat | None = None
     extra_channels: int = 0
+    half: torch.dtype = torch.float16
 
     @property
     def name(self) -> str:

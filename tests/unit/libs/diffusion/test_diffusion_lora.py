@@ -11,11 +11,15 @@ from torch import Tensor
 
 from libs.core.errors import Refused
 from libs.diffusion.adapters.changes import changed
+from libs.diffusion.packed.tensor import PackedTensor
 from libs.diffusion.values import Latents
+from tests.fidelity.ldm_names import unet_name
 from tests.unit.libs.diffusion import tiny
+from tests.unit.libs.diffusion.quantised import write_gguf
 
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 CONVOLUTION = "down_blocks.0.resnets.0.conv1"
+LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2"
 TEXT = "encoder.layers.0.mlp.fc1"
 
 
@@ -258,6 +262,31 @@ def test_the_changed_network_shares_what_is_not_changed(sd1, tmp_path):
     shared = dict(alone.network.get().named_parameters())
     assert [name for name in base if base[name] is not shared[name]] == [f"{QUERY}.weight"]
     assert all(torch.equal(first[name], tensor) for name, tensor in shared.items())
+
+
+@pytest.mark.parametrize("kept", ["fp8_e4m3fn", "int8", "Q8_0", "Q4_0"])
+def test_weights_that_are_kept_packed_stay_so(sd1, tmp_path, kept):
+    loader, path = sd1
+    if kept.startswith("Q"):
+        wide = f"model.diffusion_model.{unet_name(f'{LAYER}.weight', tiny.SD1_UNET)}"
+        choose = {wide: kept}
+        path = tmp_path / "tiny.gguf"
+        write_gguf(path, tiny.sd1(), lambda name, _tensor: choose.get(name, "F32"))
+        model = loader.diffusion_model(path)
+    else:
+        model = loader.diffusion_model(path, kept)
+    parts = rank_two(16, 64)
+    lora = loader.lora(file(tmp_path, **{f"unet.{LAYER}": parts}))
+    twice, _ = lora.applied(lora.applied(model, None, 0.5, 0.0)[0], None, 0.25, 0.0)
+    old, new = weight(model, LAYER), weight(twice, LAYER)
+    assert isinstance(old, PackedTensor)
+    assert isinstance(new, PackedTensor)
+    assert new.nbytes < 4 * new.numel()
+    wanted = old.dequantised(torch.float32) + 0.75 * product(parts)
+    # Eight bits round to a sixteenth of a number at worst, or to a step of its row.
+    nearest = {"fp8_e4m3fn": 0.07 * wanted.abs() + 0.01, "int8": wanted.abs().amax() / 127}
+    assert ((new.dequantised(torch.float32) - wanted).abs() <= nearest.get(kept, 1e-5)).all()
+    assert torch.allclose(new[3:5].float(), new.dequantised(torch.float32)[3:5], atol=1e-6)
 
 
 def low(outputs, inputs) -> Tensor:
