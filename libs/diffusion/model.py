@@ -13,14 +13,17 @@ from torch import Tensor, nn
 from libs.diffusion.adapters.blend import SharesByBlock, blended
 from libs.diffusion.architectures.base import Architecture, Hears, NetworkPatch, moved
 from libs.diffusion.noise import TorchNoise, entry_in_cells, mask_in_cells
+from libs.diffusion.patches.freeu import FreeU
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
+from libs.diffusion.scaling import scale
 from libs.diffusion.values import Latents
 from libs.sampling import frames
 from libs.sampling.conditioning import Conditioning
 from libs.sampling.control import Call
 from libs.sampling.course import Course
 from libs.sampling.guidance import Guided, Mix, Network, linear
+from libs.sampling.guider import Leading
 from libs.sampling.levels import Levels
 from libs.sampling.run import Start, walk
 
@@ -35,7 +38,7 @@ class OnStep(Protocol):
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Leading):
     """MODEL: a network, where it is computed, how it samples, and how previews are drawn."""
 
     network: Resident[nn.Module]
@@ -72,6 +75,10 @@ class Model:
         """Return it with a change to how its network computes."""
         return replace(self, patches=(*self.patches, patch))
 
+    def freed(self, b1: float, b2: float, s1: float, s2: float, *, mapped: bool) -> Model:
+        """Return it with what comes up through its UNet strengthened (FreeU)."""
+        return self.patched(FreeU(b1, b2, s1, s2, mapped))
+
     def sample(
         self,
         latent: Latents,
@@ -105,7 +112,6 @@ class Model:
         )
         return self.walk(course, latent, positive, negative, on_step)
 
-    @torch.inference_mode()
     def walk(
         self,
         course: Course,
@@ -135,13 +141,23 @@ class Model:
         if latent.mask is not None:
             mask = mask_in_cells(latent.mask.values.to(self.placement.device), samples)
         noise = TorchNoise(self.compatibility)
-        return Start(latent=samples, mask=mask, noise=noise, batch_index=latent.batch_index)
+        return Start(
+            latent=samples,
+            mask=mask,
+            noise=noise,
+            batch_index=latent.batch_index,
+            resize=lambda batch, method, size: scale(batch, method, size, "disabled"),
+        )
 
     def ended(self, end: Tensor, began: Latents) -> Latents:
         """Return the end of a course as a wire latent."""
         form = self.architecture.latent
         added = end.shape[2] - form.fitted(began.samples).shape[2] if form.frames else 0
         return replace(began, samples=form.outward(end[:, :, added:] if added else end).cpu())
+
+    def in_cells(self, conditioning: Conditioning, latent: Tensor) -> Conditioning:
+        """Return texts with their masks in the cells of a latent."""
+        return conditioning.each(lambda entry: entry_in_cells(entry, latent))
 
     @contextmanager
     def guided(
@@ -156,12 +172,12 @@ class Model:
 
         `mask` is what of the latent may be painted, which some networks are told.
         """
-        with self.evaluated() as network:
+        with torch.inference_mode(), self.evaluated() as network:
             yield Guided(
                 network=network,
                 levels=self.levels,
-                positive=positive.each(lambda entry: entry_in_cells(entry, latent)),
-                negative=negative.each(lambda entry: entry_in_cells(entry, latent)),
+                positive=self.in_cells(positive, latent),
+                negative=self.in_cells(negative, latent),
                 cfg=cfg,
                 extras_of=lambda entry, side: self.architecture.extras(entry, side, latent, mask),
                 mix=self.mix,

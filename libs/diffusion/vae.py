@@ -14,6 +14,7 @@ from libs.core.errors import Refused
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
 from libs.diffusion.values import PIXELS_PER_CELL, Latents, Mask, Picture
+from libs.sampling.tiles import Tiling, in_tiles
 
 GREY = 0.5
 
@@ -43,16 +44,33 @@ class Vae:
         ]
         return torch.cat(decoded)
 
-    @torch.inference_mode()
     def encode(self, image: Picture) -> Latents:
         """Turn pictures into latents: the middle of what the network thinks likely."""
-        network = self.network.get()
+        return Latents(self.encoded(whole_cells(image.pixels.movedim(-1, 1)) * 2.0 - 1.0))
+
+    @torch.inference_mode()
+    def decode_in_tiles(self, latent: Latents, tile_pixels: int, overlap_pixels: int) -> Picture:
+        """Turn latents into pictures in tiles that overlap, for less memory."""
+        tiling = Tiling.of_latents(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
+        decoded = in_tiles(latent.samples, self.decoded, tiling)
+        return Picture(((decoded + 1.0) / 2.0).clamp(0, 1).movedim(1, -1))
+
+    @torch.inference_mode()
+    def encode_in_tiles(self, image: Picture, tile_pixels: int, overlap_pixels: int) -> Latents:
+        """Turn pictures into latents in tiles that overlap, for less memory."""
         pixels = whole_cells(image.pixels.movedim(-1, 1)) * 2.0 - 1.0
+        tiling = Tiling.of_pictures(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
+        return Latents(in_tiles(pixels, self.encoded, tiling))
+
+    @torch.inference_mode()
+    def encoded(self, pixels: Tensor) -> Tensor:
+        """Return pictures [count, 3, height, width], -1 to 1, as latents, on the CPU."""
+        network = self.network.get()
         encoded = [
             network.encode(self._placed(picture)).latent_dist.mode().float().cpu()
             for picture in torch.split(pixels, 1)
         ]
-        return Latents(torch.cat(encoded))
+        return torch.cat(encoded)
 
     def beginning(self, image: Picture, length: int) -> Latents:
         """Return latents of a video that begins with a picture."""

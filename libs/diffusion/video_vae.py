@@ -14,6 +14,7 @@ from libs.core.errors import Refused
 from libs.diffusion.residency import Resident
 from libs.diffusion.vae import Vae, whole_cells
 from libs.diffusion.values import PIXELS_PER_CELL, Latents, Picture
+from libs.sampling.tiles import Tiling, in_tiles
 
 # Eight frames of 1024 x 576: about 8 GiB while they are decoded in half precision.
 PIXELS_AT_ONCE: Final = 8 * 1024 * 576
@@ -68,19 +69,33 @@ class VideoVae(Vae):
         ]
         return torch.cat(videos).movedim(2, 1).flatten(0, 1)
 
-    @torch.inference_mode()
     def encode(self, image: Picture) -> Latents:
         """Turn pictures, the frames of one video, into latents; frames too many are left out."""
-        pixels = whole_cells(image.pixels.movedim(-1, 1)) * 2.0 - 1.0
-        count = (len(pixels) - 1) // FRAMES_PER_CELL * FRAMES_PER_CELL + 1
-        video = self._placed(pixels[:count].movedim(0, 1)[None])
-        return Latents(self.network.get().encode(video).latent_dist.mode().float().cpu())
+        return Latents(self.encoded(_as_video(image)))
+
+    def encode_in_tiles(self, image: Picture, tile_pixels: int, overlap_pixels: int) -> Latents:
+        """Turn the frames of one video into latents in tiles that overlap."""
+        tiling = Tiling.of_pictures(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
+        return Latents(in_tiles(_as_video(image), self.encoded, tiling))
+
+    @torch.inference_mode()
+    def encoded(self, pixels: Tensor) -> Tensor:
+        """Return a video [1, 3, frames, height, width], -1 to 1, as latents, on the CPU."""
+        placed = self._placed(pixels)
+        latents: Tensor = self.network.get().encode(placed).latent_dist.mode().float().cpu()
+        return latents
 
     def beginning(self, image: Picture, length: int) -> Latents:
         """Return latents of a video of `length` frames that is a picture and nothing behind it."""
         first = self.encode(Picture(image.pixels[:1])).samples
         behind = first.new_zeros((*first.shape[:2], frames_in(length) - 1, *first.shape[-2:]))
         return Latents(torch.cat([first, behind], 2))
+
+
+def _as_video(image: Picture) -> Tensor:
+    pixels = whole_cells(image.pixels.movedim(-1, 1)) * 2.0 - 1.0
+    count = (len(pixels) - 1) // FRAMES_PER_CELL * FRAMES_PER_CELL + 1
+    return pixels[:count].movedim(0, 1)[None]
 
 
 def frames_in(length: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from libs.nodes.context import Context
+from libs.nodes.courses import SamplerName, SchedulerName
 from libs.nodes.declare import Widget, node
 from libs.nodes.sockets import (
     SEED_MAX,
@@ -12,8 +13,6 @@ from libs.nodes.sockets import (
     Conditioning,
     Latent,
     Model,
-    SamplerName,
-    SchedulerName,
 )
 
 _Seed: TypeAlias = Annotated[

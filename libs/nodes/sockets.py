@@ -7,11 +7,16 @@ brings such values, and a test passes fakes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from libs.nodes.adapter_sockets import ControlNet, IpAdapter, Lora
+from libs.nodes.courses import Guider, Noise, Sampler, SamplerName, SchedulerName, Sigmas
 from libs.nodes.picture_sockets import Audio, Crop, Image, ImageScaling, Mask, Video
 from libs.nodes.solids import Mesh, ShapE
+
+if TYPE_CHECKING:
+    from libs.sampling.guidance import Mix
+    from libs.sampling.levels import Levels
 
 __all__ = ["Crop", "Image", "ImageScaling", "Mask"]
 
@@ -20,61 +25,6 @@ BATCH_MAX = 4096
 SEED_MAX = 2**64 - 1
 STEPS_MAX = 10_000
 
-SamplerName = Literal[
-    "euler",
-    "euler_cfg_pp",
-    "euler_ancestral",
-    "euler_ancestral_cfg_pp",
-    "heun",
-    "heunpp2",
-    "dpm_2",
-    "dpm_2_ancestral",
-    "lms",
-    "dpm_fast",
-    "dpm_adaptive",
-    "dpmpp_2s_ancestral",
-    "dpmpp_2s_ancestral_cfg_pp",
-    "dpmpp_sde",
-    "dpmpp_sde_gpu",
-    "dpmpp_2m",
-    "dpmpp_2m_cfg_pp",
-    "dpmpp_2m_sde",
-    "dpmpp_2m_sde_gpu",
-    "dpmpp_2m_sde_heun",
-    "dpmpp_2m_sde_heun_gpu",
-    "dpmpp_3m_sde",
-    "dpmpp_3m_sde_gpu",
-    "ddpm",
-    "lcm",
-    "ipndm",
-    "ipndm_v",
-    "deis",
-    "res_multistep",
-    "res_multistep_cfg_pp",
-    "res_multistep_ancestral",
-    "res_multistep_ancestral_cfg_pp",
-    "gradient_estimation",
-    "gradient_estimation_cfg_pp",
-    "er_sde",
-    "seeds_2",
-    "seeds_3",
-    "sa_solver",
-    "sa_solver_pece",
-    "ddim",
-    "uni_pc",
-    "uni_pc_bh2",
-]
-SchedulerName = Literal[
-    "simple",
-    "sgm_uniform",
-    "karras",
-    "exponential",
-    "ddim_uniform",
-    "beta",
-    "normal",
-    "linear_quadratic",
-    "kl_optimal",
-]
 LatentScaling = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
 Preview: TypeAlias = Callable[[], bytes]
 
@@ -221,6 +171,49 @@ class Model(Protocol):
     ) -> Latent:
         """Denoise towards the positive and away from the negative."""
 
+    @property
+    def levels(self) -> Levels:
+        """The noise levels that it knows."""
+
+    def with_levels(self, levels: Levels) -> Model:
+        """Return it sampling at other levels, or told to predict something else."""
+
+    def with_mix(self, mix: Mix) -> Model:
+        """Return it guided in another way."""
+
+    def freed(self, b1: float, b2: float, s1: float, s2: float, *, mapped: bool) -> Model:
+        """Return it with what comes up through its UNet strengthened (FreeU)."""
+
+    def guider(
+        self, positive: Conditioning, negative: Conditioning | None = None, cfg: float = 1.0
+    ) -> Guider:
+        """Return it led by one text, or by two that are pushed apart."""
+
+    def dual_guider(
+        self,
+        positive: Conditioning,
+        middle: Conditioning,
+        negative: Conditioning,
+        cfg: float,
+        cfg_middle: float,
+        *,
+        nested: bool,
+    ) -> Guider:
+        """Return it led from a negative to a middle text, and from there to the positive."""
+
+    def perp_neg_guider(
+        self,
+        positive: Conditioning,
+        negative: Conditioning,
+        empty: Conditioning,
+        cfg: float,
+        neg_scale: float,
+    ) -> Guider:
+        """Return it pushed away from what of the negative is not along the positive."""
+
+    def noised(self, latent: Latent, noise: Noise, sigmas: Sigmas) -> Latent:
+        """Return a latent under as much noise as a walk over the levels takes away."""
+
     def guided_by_frame(self, course: Literal["rising", "triangle"], lowest: float) -> Model:
         """Return it guided more from frame to frame, or most in the middle."""
 
@@ -252,6 +245,12 @@ class Vae(Protocol):
 
     def beginning(self, image: Image, length: int) -> Latent:
         """Return latents of a video of so many frames that begins with a picture."""
+
+    def decode_in_tiles(self, latent: Latent, tile_pixels: int, overlap_pixels: int) -> Image:
+        """Turn latents into pictures in tiles that overlap."""
+
+    def encode_in_tiles(self, image: Image, tile_pixels: int, overlap_pixels: int) -> Latent:
+        """Turn pictures into latents in tiles that overlap."""
 
     def encode_around(self, image: Image, mask: Mask, grow_pixels: int) -> Latent:
         """Turn pictures into latents with the masked part left grey and marked to repaint."""
@@ -300,6 +299,10 @@ class UpscaleModel(Protocol):
 
 SOCKET_NAMES: Mapping[object, str] = {
     Model: "MODEL",
+    Sigmas: "SIGMAS",
+    Noise: "NOISE",
+    Sampler: "SAMPLER",
+    Guider: "GUIDER",
     Clip: "CLIP",
     Vae: "VAE",
     Lora: "LORA",

@@ -59,9 +59,16 @@ def denoised_levels(
     if denoise > FULL_DENOISE:
         # Some schedules hold more levels than steps + 1; a full course walks them all.
         return levels(steps)
+    return part_of_schedule(levels, steps, denoise)
+
+
+def part_of_schedule(
+    levels: Callable[[int], list[float]], steps: int, denoise: float
+) -> list[float]:
+    """Return the last levels of so long a schedule that `steps` are that part of it."""
     if denoise <= 0:
         return []
-    longer = int(steps / denoise)
+    longer = int(steps / denoise) if denoise < 1 else steps
     if longer > LEVELS_MAX:
         raise Refused(
             "so little denoise over so many steps cannot be laid out",

@@ -88,14 +88,21 @@ class Guided:
 
     def seen(self, x: Array, sigma: float, *, both: bool = False) -> Seen:
         """Return what is seen on both sides; without guidance the negative only if asked."""
-        positive = [placed(entry, x) for entry in self.positive.entries]
         if math.isclose(self.cfg, 1.0) and not (both or self.both_sides):
-            return Seen(x, sigma, self._seen(x, sigma, [positive])[0], None)
-        negative = [placed(entry, x) for entry in self.negative.entries]
-        both_sides = [with_twins(negative, positive), with_twins(positive, negative)]
-        both_sides[0] = with_control_of(both_sides[0], both_sides[1])
-        without, with_text = self._seen(x, sigma, both_sides)
+            return Seen(x, sigma, self.over(x, sigma, [self.positive])[0], None)
+        without, with_text = self.over(x, sigma, [self.negative, self.positive])
         return Seen(x, sigma, with_text, without)
+
+    def over(self, x: Array, sigma: float, sides: Sequence[Conditioning]) -> list[Array]:
+        """Return what is seen on each of these sides; the last one is the positive."""
+        lists = [[placed(entry, x) for entry in side.entries] for side in sides]
+        completed = []
+        for at, entries in enumerate(lists):
+            others = [entry for side in lists[:at] + lists[at + 1 :] for entry in side]
+            completed.append(with_twins(entries, others))
+        *others_led, positive = completed
+        led = [with_control_of(entries, positive) for entries in others_led]
+        return self._seen(x, sigma, [*led, positive])
 
     def _seen(self, x: Array, sigma: float, sides: Sequence[Sequence[Entry]]) -> list[Array]:
         xp = array_namespace(x)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = Any
 Table: TypeAlias = NDArray[np.float32]
-Prediction = Literal["eps", "v", "x0"]
+Prediction = Literal["eps", "v", "x0", "edm"]
 
 STEPS_TRAINED: Final = 1000
 BETA_START: Final = 0.00085
@@ -96,9 +96,11 @@ class _Added:
     def denoised(self, x: Array, output: Array, sigma: float) -> Array:
         if self.prediction == "x0":
             return output
-        if self.prediction == "v":
+        if self.prediction in ("v", "edm"):
+            # The network of Karras et al. (2022) predicts a velocity of the other sign.
+            sign = -1 if self.prediction == "v" else 1
             total = sigma**2 + self.data**2
-            return x * self.data**2 / total - output * sigma * self.data / total**0.5
+            return x * self.data**2 / total + output * (sign * sigma * self.data / total**0.5)
         return x - output * sigma
 
     def noised(self, latent: Array, noise: Array, sigma: float, *, full: bool) -> Array:

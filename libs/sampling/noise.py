@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from libs.sampling.levels import Array
@@ -17,6 +18,14 @@ COMPATIBILITY_CPU_NOISE: Final = 11528
 Draw: TypeAlias = Callable[[], Array]
 # Told two levels, the higher first or last.
 Between: TypeAlias = Callable[[float, float], Array]
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """NOISE: what a course starts from, by its seed; nothing at all if it is not `drawn`."""
+
+    seed: int
+    drawn: bool = True
 
 
 class NoiseSource(Protocol):

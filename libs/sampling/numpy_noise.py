@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from libs.core.errors import Refused
 from libs.sampling.levels import Array
 from libs.sampling.noise import COMPATIBILITY_CPU_NOISE, SEED_BITS, Between, Draw, every_place
 
@@ -102,49 +103,15 @@ class NumpyNoise:
 
     def brownian(
         self,
-        seed: int,
-        like: Array,
-        low: float,
-        high: float,
+        seed: int,  # noqa: ARG002
+        like: Array,  # noqa: ARG002
+        low: float,  # noqa: ARG002
+        high: float,  # noqa: ARG002
         *,
         on_cpu: bool,  # noqa: ARG002
     ) -> Between:
-        """Return unit noise along one Brownian path; it is not torch's, whose tree is another."""
-        path = _Path(TorchStream(seed), like.shape, low, high)
-
-        def between(here: float, there: float) -> Array:
-            moved = path.at(there) - path.at(here)
-            return moved / np.float32(abs(there - here) ** 0.5)
-
-        return between
-
-
-class _Path:
-    """A Brownian path, drawn where it is asked for, between what is known already."""
-
-    def __init__(self, stream: TorchStream, shape: Sequence[int], low: float, high: float) -> None:
-        self._stream, self._shape = stream, shape
-        end = stream.normal(shape) * np.float32((high - low) ** 0.5)
-        self._known = {low: np.zeros_like(end), high: end}
-
-    def at(self, time: float) -> NDArray[np.float32]:
-        if time in self._known:
-            return self._known[time]
-        before = [known for known in self._known if known < time]
-        after = [known for known in self._known if known > time]
-        spread = self._stream.normal(self._shape)
-        place: NDArray[np.float32]
-        if not before or not after:
-            nearest = min(after) if after else max(before)
-            place = self._known[nearest] + spread * np.float32(abs(time - nearest) ** 0.5)
-        else:
-            start, end = max(before), min(after)
-            share = (time - start) / (end - start)
-            first, last = self._known[start], self._known[end]
-            deviation = ((time - start) * (end - time) / (end - start)) ** 0.5
-            place = first + (last - first) * np.float32(share) + spread * np.float32(deviation)
-        self._known[time] = place
-        return place
+        """Refuse: the path of these samplers is torch's own, another gives other pictures."""
+        raise Refused("samplers with Brownian noise need the torch engine", field="sampler_name")
 
 
 def _box_muller(uniform: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace
 from libs.sampling.course import Course, starts_from_pure_noise
 from libs.sampling.levels import Array, Levels
 from libs.sampling.noise import NoiseSource
-from libs.sampling.samplers import Denoise, Sampler, Trail
+from libs.sampling.samplers import Denoise, Resize, Sampler, Trail
 
 # Hears how many steps are done, of how many, and the picture seen.
 OnSeen: TypeAlias = Callable[[int, int, Array], None]
@@ -29,6 +29,7 @@ class Start:
     mask: Array | None
     noise: NoiseSource
     batch_index: Sequence[int] | None = None
+    resize: Resize | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ def follow(
         noise=start.noise,
         seed=route.seed,
         begin=heard.begin,
+        resize=start.resize,
     )
     full = starts_from_pure_noise(levels, sigmas[0])
     end = route.sampler.walk(trail, levels.noised(latent, noise, sigmas[0], full=full))

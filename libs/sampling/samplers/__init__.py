@@ -38,9 +38,9 @@ from libs.sampling.samplers.multistep import (
 )
 from libs.sampling.samplers.second_order import dpm_2, dpm_2_ancestral, heun, heunpp2
 from libs.sampling.samplers.stochastic import er_sde, seeds_2, seeds_3
-from libs.sampling.samplers.trail import Denoise, Sampler, Trail, Walk
+from libs.sampling.samplers.trail import Denoise, Resize, Sampler, Trail, Walk
 
-__all__ = ["SAMPLERS", "Denoise", "Sampler", "Trail", "Walk"]
+__all__ = ["SAMPLERS", "Denoise", "Resize", "Sampler", "Trail", "Walk"]
 
 # In the order in which ComfyUI lists them.
 SAMPLERS: Mapping[str, Sampler] = {
@@ -50,6 +50,8 @@ SAMPLERS: Mapping[str, Sampler] = {
     "euler_ancestral_cfg_pp": Sampler(euler_ancestral_cfg_pp),
     "heun": Sampler(heun),
     "heunpp2": Sampler(heunpp2),
+    "exp_heun_2_x0": Sampler(partial(seeds_2, eta=0.0, r=1.0, solver_type="phi_2")),
+    "exp_heun_2_x0_sde": Sampler(partial(seeds_2, r=1.0, solver_type="phi_2")),
     "dpm_2": Sampler(dpm_2, skips_penultimate=True),
     "dpm_2_ancestral": Sampler(dpm_2_ancestral, skips_penultimate=True),
     "lms": Sampler(lms),

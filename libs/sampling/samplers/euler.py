@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from libs.core.errors import Refused
 from libs.sampling.levels import Array
 from libs.sampling.samplers.trail import Trail, added_split, root, split, toward
 
@@ -110,4 +113,30 @@ def lcm(trail: Trail, x: Array) -> Array:
         x = trail.denoise(x, here)
         if there > 0:
             x = trail.levels.noised(x, draw(), there, full=False)
+    return x
+
+
+def lcm_upscale(
+    trail: Trail,
+    x: Array,
+    *,
+    upscale: float = 2.0,
+    upscale_steps: int | None = None,
+    upscale_method: str = "bislerp",
+) -> Array:
+    """Do LCM, and enlarge the picture that is seen evenly over the first steps."""
+    if trail.resize is None:
+        raise Refused("this engine scales no latents while it samples", field="sampler_name")
+    count = len(trail.sigmas)
+    steps = max(count // 2 + 1, 2) if upscale_steps is None else min(upscale_steps + 1, count + 1)
+    factors = np.linspace(1.0, upscale, steps)[1:]
+    rows, columns = x.shape[-2:]
+    for at, (here, there) in enumerate(trail.steps()):
+        x = trail.denoise(x, here)
+        if at < len(factors):
+            size = (round(rows * factors[at]), round(columns * factors[at]))
+            x = trail.resize(x, upscale_method, size)
+        if there > 0:
+            # A stream is of one size; each step has a seed of its own.
+            x = x + trail.noise.starting(x, trail.seed + 1 + at) * there
     return x

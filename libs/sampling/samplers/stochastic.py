@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,9 +20,17 @@ INTEGRATION_POINTS: Final = 200
 Scale: TypeAlias = Callable[[Array], Array]
 
 
-def extended(level: Array) -> Array:
-    """Return ER-SDE's own scale of the noise."""
-    return level * (np.exp(level**0.3) + 10.0)
+Equation: TypeAlias = Literal["ER-SDE", "Reverse-time SDE", "ODE"]
+Weighing: TypeAlias = Literal["phi_1", "phi_2"]
+
+
+def scale_of(equation: Equation, eta: float) -> Scale:
+    """Return the scale of the noise of an equation, `eta` of it."""
+    if equation == "ODE":
+        return lambda level: level
+    if equation == "ER-SDE":
+        return lambda level: level * (np.exp(level**0.3) + 10.0) ** eta
+    return lambda level: level ** (eta + 1)
 
 
 def er_sde(
@@ -30,10 +38,11 @@ def er_sde(
     x: Array,
     *,
     s_noise: float = 1.0,
-    noise_scaler: Scale = extended,
+    noise_scaler: Scale | None = None,
     max_stage: int = 3,
 ) -> Array:
     """Step by a noise scale of one's choice, and by how the picture changed in the last steps."""
+    scale = noise_scaler or scale_of("ER-SDE", 1.0)
     draw = trail.draws(x)
     trail = trail.short_of_noise()
     ratios = [sigma / trail.signal(sigma) for sigma in trail.sigmas]
@@ -43,11 +52,11 @@ def er_sde(
         if there == 0:
             return seen
         ratio, ratio_there, signal = ratios[at], ratios[at + 1], trail.signal(there)
-        kept = float(noise_scaler(ratio_there) / noise_scaler(ratio))
+        kept = float(scale(ratio_there) / scale(ratio))
         x = x * (signal / trail.signal(here) * kept) + seen * (signal * (1 - kept))
         if before is not None and max_stage > 1:
             change = (seen - before) / (ratio - ratios[at - 1])
-            second, third = _integrals(noise_scaler, ratio, ratio_there)
+            second, third = _integrals(scale, ratio, ratio_there)
             x = x + change * (signal * second)
             if change_before is not None and max_stage > 2:  # noqa: PLR2004
                 bend = (change - change_before) / ((ratio - ratios[at - 2]) / 2)
@@ -71,7 +80,13 @@ def _integrals(scale: Scale, ratio: float, there: float) -> tuple[float, float]:
 
 
 def seeds_2(
-    trail: Trail, x: Array, *, eta: float = 1.0, s_noise: float = 1.0, r: float = 0.5
+    trail: Trail,
+    x: Array,
+    *,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
+    r: float = 0.5,
+    solver_type: Weighing = "phi_1",
 ) -> Array:
     """Look again a part `r` of the step ahead, exactly in the logarithm of the noise."""
     walker = _Seeds(trail, trail.draws(x), eta, s_noise)
@@ -82,7 +97,7 @@ def seeds_2(
         step = walker.step(x, here, there)
         probe = step.to(r, [(1.0, seen)])
         later = walker.trail.denoise(probe, step.level(r))
-        weight = 1 / (2 * r)
+        weight = 1 / (2 * r) if solver_type == "phi_1" else step.bent(1.0) / r
         x = step.to(1.0, [(1.0 - weight, seen), (weight, later)])
     return x
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Final, Protocol, TypeAlias
 
@@ -15,6 +16,10 @@ from libs.sampling.noise import Between, Draw, NoiseSource
 
 # A flow's highest level holds no signal at all: its logarithm is taken a little below.
 SHORT_OF_NOISE: Final = 1e-4
+
+
+# Brings a latent to other sides, in cells, by one of the ways to scale latents.
+Resize: TypeAlias = Callable[[Array, str, tuple[int, int]], Array]
 
 
 class Denoise(Protocol):
@@ -37,6 +42,7 @@ class Trail:
     noise: NoiseSource
     seed: int
     begin: Callable[[], None] = lambda: None
+    resize: Resize | None = None
 
     def steps(self) -> Iterator[tuple[float, float]]:
         """Return each step, from which level to which, and tell that it begins."""
@@ -82,7 +88,7 @@ class Trail:
         return self.level(float(start + np.float32(part) * (end - start)))
 
 
-Walk: TypeAlias = Callable[[Trail, Array], Array]
+Walk: TypeAlias = Callable[..., Array]
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,10 @@ class Sampler:
     walk: Walk
     skips_penultimate: bool = False
     redraws_mask_noise: bool = False
+
+    def with_options(self, **options: object) -> Sampler:
+        """Return it stepping otherwise than by default."""
+        return replace(self, walk=partial(self.walk, **options))
 
 
 @dataclass(frozen=True)

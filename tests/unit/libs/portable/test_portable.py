@@ -21,6 +21,11 @@ from libs.portable import bundle
 from libs.portable.loader import PortableLoader
 from libs.portable.session import Sessions, provider_of
 from libs.portable.values import Latents, Mask, Picture
+from libs.sampling.mixing import rescaled
+from libs.sampling.noise import Seeded
+from libs.sampling.samplers import SAMPLERS
+from libs.sampling.schedules import SCHEDULES
+from libs.sampling.sigmas import Row
 from tests.unit.libs.diffusion import tiny
 
 KINDS = {"sd1": tiny.sd1, "sdxl": tiny.sdxl, "refiner": tiny.refiner}
@@ -115,9 +120,34 @@ for name in ("torch", "diffusers", "transformers"):
     assert told.stdout.strip() == "(64, 64, 3)"
 
 
+def test_a_custom_walk_is_the_same_on_both(both):
+    ends = []
+    for parts, empty in (
+        (both[0], TorchLatents(torch.zeros(1, 4, 8, 8))),
+        (both[1], Latents(np.zeros((1, 4, 8, 8), np.float32))),
+    ):
+        model, clip = parts[0].with_mix(rescaled(0.7)), parts[1]
+        positive, negative = clip.encode("a fox"), clip.encode("")
+        guider = model.dual_guider(positive, negative, negative, 4.0, 2.0, nested=True)
+        row = Row.of(SCHEDULES["karras"](model.levels, 2))
+        ends.append(
+            guider.sample(
+                model.noised(empty, Seeded(1), row),
+                noise=Seeded(5),
+                sampler=SAMPLERS["euler"],
+                sigmas=row,
+                on_step=tiny.no_step,
+            )
+        )
+    for theirs, ours in zip(*ends, strict=True):
+        assert near(ours.samples, theirs.samples)
+
+
 def test_what_it_cannot_do_is_refused_by_name(both):
     with pytest.raises(Refused, match="torch engine"):
         PortableLoader(Sessions(1)).upscale_model(Path("x"))
+    with pytest.raises(Refused, match="inside of a network"):
+        both[1][0].freed(1.0, 1.0, 1.0, 1.0, mapped=False)
     with pytest.raises(Refused, match="Brownian"):
         sampled(both[1], Latents(np.zeros((1, 4, 8, 8), np.float32)), sampler="dpmpp_sde")
 

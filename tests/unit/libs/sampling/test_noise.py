@@ -9,6 +9,7 @@ import torch
 from libs.diffusion.noise import TorchNoise
 from libs.sampling.noise import COMPATIBILITY_CPU_NOISE
 from libs.sampling.numpy_noise import NumpyNoise, TorchStream
+from tests.unit.libs.sampling.paths import PathNoise
 
 SEEDS = (0, 42, 2**32 + 5, 2**64 - 1)
 LIKE = torch.zeros(3, 4, 8, 8)
@@ -58,7 +59,7 @@ def test_both_engines_draw_the_same(compatibility):
         assert np.abs(wanted.numpy() - given).max() < 1e-6
 
 
-@pytest.mark.parametrize(("source", "like"), [(TorchNoise(0), LIKE), (NumpyNoise(0), LIKE.numpy())])
+@pytest.mark.parametrize(("source", "like"), [(TorchNoise(0), LIKE), (PathNoise(0), LIKE.numpy())])
 def test_a_brownian_path_fits_together(source, like):
     between = source.brownian(3, like, 0.1, 10.0, on_cpu=True)
     whole = between(10.0, 1.0) * 9.0**0.5

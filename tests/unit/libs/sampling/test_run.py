@@ -11,13 +11,13 @@ import torch
 from libs.diffusion.noise import TorchNoise, mask_in_cells
 from libs.sampling.course import Course
 from libs.sampling.levels import Chain, Flow
-from libs.sampling.numpy_noise import NumpyNoise
 from libs.sampling.run import Route, Start, follow, walk
 from libs.sampling.samplers import SAMPLERS, Sampler
+from tests.unit.libs.sampling.paths import PathNoise
 
 LEVELS = Chain()
 LIKE = np.zeros((2, 4, 4, 4), np.float32)
-NOISE = NumpyNoise(0)
+NOISE = PathNoise(0)
 # Torch draws its Brownian paths by a library of its own.
 ALONG_A_PATH = {name for name in SAMPLERS if name.startswith("dpmpp") and "sde" in name}
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from libs.sampling.levels import Chain, Flow
-from libs.sampling.numpy_noise import NumpyNoise
 from libs.sampling.samplers import SAMPLERS, Trail
+from tests.unit.libs.sampling.paths import PathNoise
 
 LEVELS = Chain()
 FLOW = Flow()
 SIGMAS = (10.0, 4.0, 1.5, 0.6, 0.0)
 FLOW_SIGMAS = (1.0, 0.8, 0.5, 0.2, 0.0)
-NOISE = NumpyNoise(0)
+NOISE = PathNoise(0)
 
 
 class Sees:

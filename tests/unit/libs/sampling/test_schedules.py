@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import beta
 
 from libs.core.errors import Refused
-from libs.nodes.sockets import SamplerName, SchedulerName
+from libs.nodes.courses import SamplerName, SchedulerName
 from libs.sampling.course import Course, starts_from_pure_noise
 from libs.sampling.levels import Chain, sigma_max, sigma_min
 from libs.sampling.samplers import SAMPLERS

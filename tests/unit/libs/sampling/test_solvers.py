@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from libs.sampling.levels import Chain, Flow
-from libs.sampling.numpy_noise import NumpyNoise
 from libs.sampling.samplers import SAMPLERS, Trail
 from libs.sampling.samplers.adams import sa_solver
 from libs.sampling.samplers.dpmpp_sde import dpmpp_2m_sde, dpmpp_3m_sde, dpmpp_sde
 from libs.sampling.samplers.stochastic import er_sde, seeds_2, seeds_3
+from tests.unit.libs.sampling.paths import PathNoise
 
 # They put the picture they see under noise again, or noise seen elsewhere: no equation's solvers.
 NO_SOLVERS = {name for name in SAMPLERS if "cfg_pp" in name} | {"lcm"}
@@ -59,7 +59,7 @@ def walked(walk, see, x, sigmas, levels=None) -> Any:
         denoise=Sees(see),  # type: ignore[arg-type]
         sigmas=sigmas,
         levels=levels or Chain(),
-        noise=NumpyNoise(0),
+        noise=PathNoise(0),
         seed=3,
     )
     return walk(trail, x)
@@ -98,6 +98,6 @@ def test_the_spread_of_the_pictures_is_that_of_what_was_trained_on(name, levels)
         signal = 1 - sigma if levels.is_flow else 1.0
         return x * (signal / variance(sigma))
 
-    noise = NumpyNoise(0).starting(np.zeros((1, 4, 32, 32)), 1).astype(np.float64)
+    noise = PathNoise(0).starting(np.zeros((1, 4, 32, 32)), 1).astype(np.float64)
     end = walked(SOLVERS[name], see, noise * variance(top) ** 0.5, sigmas, levels)
     assert end.var() == pytest.approx(variance(sigmas[-1]) * noise.var(), rel=0.06)
