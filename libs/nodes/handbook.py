@@ -34,6 +34,9 @@ def invert_image(*, image: Image) -> Image:
 - A NamedTuple as return type is several named outputs; any other type is one, named after its type. An output node
   returns `Shown(value, ui)`.
 - Importing a family must not import torch: tensors are worked on by the values' own methods (`libs/diffusion`).
+- A package of your own adds node types without a change here: it names a module of them under the entry point group
+  `hanzo_studio.nodes`. A new kind of diffusion network comes the same way: a module with `detect(weights)`, as those
+  in `libs/diffusion/architectures`, under `hanzo_studio.architectures`. Installed is enough.
 
 ## The types
 """

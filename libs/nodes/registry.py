@@ -1,16 +1,23 @@
-"""All node types: the explicit list of families, read once."""
+"""All node types: the explicit list of families and those that plug-ins bring, read once.
+
+A plug-in is a package that names a module of node types under the entry point group
+`hanzo_studio.nodes`; a new kind of diffusion network comes the same way, under
+`hanzo_studio.architectures`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from types import MappingProxyType
-from typing import Any
+from importlib.metadata import entry_points
+from types import MappingProxyType, ModuleType
+from typing import Any, Final
 
 from libs.graph.schema import NodeSchema
 from libs.nodes.declare import NodeType
 
+GROUP: Final = "hanzo_studio.nodes"
 FAMILIES = (
     "libs.nodes.loading",
     "libs.nodes.control",
@@ -48,8 +55,8 @@ FAMILIES = (
 def load() -> Mapping[str, NodeType[..., Any]]:
     """Return every node type by its name, in the order of the families."""
     types: dict[str, NodeType[..., Any]] = {}
-    for family in FAMILIES:
-        for member in vars(import_module(family)).values():
+    for family in _families():
+        for member in vars(family).values():
             if not isinstance(member, NodeType):
                 continue
             name = member.schema.type
@@ -62,3 +69,10 @@ def load() -> Mapping[str, NodeType[..., Any]]:
 def schemas() -> Mapping[str, NodeSchema]:
     """Return every node type's schema by its name."""
     return MappingProxyType({name: found.schema for name, found in load().items()})
+
+
+def _families() -> Iterator[ModuleType]:
+    for family in FAMILIES:
+        yield import_module(family)
+    for plugged in sorted(entry_points(group=GROUP), key=lambda found: found.name):
+        yield plugged.load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -146,3 +147,29 @@ def _tell_what_the_demo_knows() -> None:
     for kind in ("shapes", "colours", "objects", "scenes"):
         out.print(f"  {kind}: {', '.join(card['knows'][kind])}", markup=False)
     out.print(f'  for example "{card["knows"]["sentences"][0]}"', markup=False)
+
+
+@models.command("architectures")
+@plain_errors
+def list_architectures(as_json: AsJson = False) -> None:
+    """List the kinds of models that are known, with what each wants; no house need run.
+
+    Example: studio models architectures
+    """
+    from libs.graph.architectures import ARCHITECTURES
+
+    if as_json:
+        print_json([asdict(facts) for facts in ARCHITECTURES])
+        return
+    table = Table("kind", "resolution", "memory", "status", "variants", "LoRA", box=None)
+    for facts in ARCHITECTURES:
+        gone = [f"{name} (unavailable: {why})" for name, why in facts.unavailable.items()]
+        table.add_row(
+            facts.title,
+            facts.resolution,
+            facts.vram,
+            facts.status,
+            ", ".join([*facts.variants, *gone]),
+            "yes" if facts.lora_compatible else "no",
+        )
+    out.print(table)

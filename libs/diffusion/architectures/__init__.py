@@ -48,5 +48,5 @@ def detect(weights: NetworkWeights) -> Architecture:
 def _modules() -> Iterator[ArchitectureModule]:
     for name in MODULES:
         yield cast("ArchitectureModule", import_module(name))
-    for plugged in entry_points(group=GROUP):
+    for plugged in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         yield cast("ArchitectureModule", plugged.load())

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.core.jsonvalue import Json, JsonObject
+from libs.graph.architectures import require_paintable
 from libs.graph.check import check
 from libs.graph.cost import Work, work
 from libs.graph.limits import exceeded, require_within, tier_refusal
@@ -73,6 +74,7 @@ def verdict(
         require_within(graph, catalogue)
         checked = check(graph, catalogue, targets, uploads=known_files)
         reach = Reach.of(checked.graph, catalogue, checked.outputs)
+        require_paintable(reach)
         limits = exceeded(reach, tier, families)
         if limits:
             raise tier_refusal(limits)

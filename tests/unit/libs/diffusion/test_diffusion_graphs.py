@@ -34,11 +34,11 @@ class Silent:
     def finished(self, node_id: str, ui: Any) -> None: ...
 
 
-def pictures(root: Path, graph: Any) -> list[bytes]:
+def pictures(root: Path, graph: Any, loader: Any = None) -> list[bytes]:
     """Execute a graph in `root` and return the files its pictures were saved in."""
     parsed = parse(graph)
     outputs = [one for one, node in parsed.nodes.items() if node.type == "SaveImage"]
-    loader = cast("Loader", tiny.loader())
+    loader = cast("Loader", loader or tiny.loader())
     executed = Executor(load(), ResultMemory(2**26)).execute(
         parsed,
         plan(parsed, Catalogue(schemas()), outputs),

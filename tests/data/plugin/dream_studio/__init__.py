@@ -1,0 +1,1 @@
+"""A kind of network and a node type that the studio knows nothing of."""

@@ -1,0 +1,142 @@
+"""What each kind of model wants is data, and a picture larger than a model paints is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libs.graph.architectures import ARCHITECTURES, Facts, facts_of, require_paintable
+from libs.graph.parse import parse
+from libs.graph.reach import Reach
+from libs.graph.refusal import GraphRefused
+from libs.graph.schema import Catalogue
+from libs.nodes.atlas import page
+from libs.nodes.registry import schemas
+
+BY_NAME = {facts.name: facts for facts in ARCHITECTURES}
+
+
+def facts(name: str) -> Facts:
+    return BY_NAME[name]
+
+
+@pytest.mark.covers("R117", "R118", "R119")
+def test_stable_diffusion_15_is_old_and_wants_little():
+    assert (facts("sd1").width, facts("sd1").height) == (512, 512)
+    assert facts("sd1").vram == "4 GiB minimum"
+    assert facts("sd1").status == "Legacy, widely supported"
+    assert facts("sd1").lora_compatible
+
+
+@pytest.mark.covers("R121", "R122", "R123", "R124")
+def test_sdxl_is_the_standard_and_has_a_refiner():
+    assert facts("sdxl").resolution == "1024x1024"
+    assert facts("sdxl").vram == "8 GiB minimum"
+    assert facts("sdxl").status == "Production standard"
+    assert facts("sdxl").lora_compatible
+    assert "refiner" in facts("sdxl").variants
+    assert "optional second stage" in facts("sdxl").note
+
+
+@pytest.mark.covers("R125", "R126", "R127", "R128", "R129")
+def test_stable_diffusion_3_has_three_text_encoders():
+    assert facts("sd3").resolution == "1024x1024"
+    assert facts("sd3").vram == "12 GiB minimum"
+    assert facts("sd3").status == "Current generation"
+    assert facts("sd3").text_encoders == ("CLIP-L", "CLIP-G", "T5-XXL")
+    assert facts("sd3").structure == "MMDiT (Multi-Modal Diffusion Transformer)"
+
+
+@pytest.mark.covers("R130", "R131", "R132", "R133", "R134", "R135", "R136", "R137")
+def test_flux_paints_up_to_2048_and_one_variant_is_not_published():
+    assert facts("flux").resolution == "up to 2048x2048"
+    assert facts("flux").vram == "12-24 GiB"
+    assert facts("flux").status == "Current generation"
+    assert facts("flux").structure == "Rectified flow transformer"
+    assert {"dev", "schnell"} <= set(facts("flux").variants)
+    assert "not published" in facts("flux").unavailable["pro"]
+    assert facts("flux").lora_compatible
+
+
+@pytest.mark.covers("R140", "R141", "R144", "R145", "R148", "R149")
+def test_videos_want_more():
+    assert (facts("svd").height, facts("svd").width, facts("svd").vram_gib_min) == (576, 1024, 16)
+    assert (facts("animatediff").resolution, facts("animatediff").vram_gib_min) == ("512x512", 12)
+    cog = facts("cogvideox")
+    assert (cog.height, cog.width, cog.vram_gib_min) == (480, 720, 24)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("flux1-dev.safetensors", "flux"),
+        ("quants/FLUX1-schnell-Q4_K_S.gguf", "flux"),
+        ("sd3.5_large.safetensors", "sd3"),
+        ("sdxl_base_1.0.safetensors", "sdxl"),
+        ("v1-5-pruned-emaonly.safetensors", "sd1"),
+        ("svd_xt.safetensors", "svd"),
+    ],
+)
+def test_well_known_files_are_told_by_their_names(name, kind):
+    found = facts_of(name)
+    assert found is not None
+    assert found.name == kind
+
+
+def test_other_names_tell_nothing():
+    assert facts_of("my-merge.safetensors") is None
+
+
+def graph(width: int, unet: str = "flux1-dev.safetensors", **more: Any) -> dict[str, Any]:
+    def node(kind: str, **inputs: Any) -> dict[str, Any]:
+        return {"class_type": kind, "inputs": inputs}
+
+    return {
+        "model": node("UNETLoader", unet_name=unet, weight_dtype="default"),
+        "lora": node("LoraLoaderModelOnly", model=["model", 0], lora_name="a.safetensors", strength_model=1.0),
+        "clip": node("DualCLIPLoader", clip_name1="t.safetensors", clip_name2="l.safetensors", type="flux"),
+        "vae": node("VAELoader", vae_name="ae.safetensors"),
+        "text": node("CLIPTextEncode", clip=["clip", 0], text="a fox"),
+        "latent": node("EmptySD3LatentImage", width=width, height=64, batch_size=1),
+        "sampler": node(
+            "KSampler", model=["lora", 0], positive=["text", 0], negative=["text", 0],
+            latent_image=["latent", 0], seed=1, steps=1, cfg=1.0, sampler_name="euler",
+            scheduler="simple", denoise=1.0,
+        ),
+        "picture": node("VAEDecode", samples=["sampler", 0], vae=["vae", 0]),
+        "larger": node(
+            "ImageScale", image=["picture", 0], upscale_method="bilinear", width=4096, height=64,
+            crop="disabled",
+        ),
+        "save": node("SaveImage", images=["larger", 0], filename_prefix="x"),
+        **more,
+    }  # fmt: skip
+
+
+def reach(prompt: dict[str, Any]) -> Reach:
+    return Reach.of(parse(prompt), Catalogue(schemas()))
+
+
+@pytest.mark.covers("R130")
+def test_flux_paints_2048_pixels_a_side_and_not_one_cell_more():
+    # What is made larger behind the model is none of its business.
+    require_paintable(reach(graph(2048)))
+    with pytest.raises(GraphRefused) as refused:
+        require_paintable(reach(graph(2064)))
+    error = refused.value.error
+    assert refused.value.status == 400
+    assert error["type"] == "resolution_beyond_model"
+    assert error["message"] == "width 2064 is beyond the 2048 pixels a side that Flux paints"
+    assert list(refused.value.node_errors) == ["sampler"]
+
+
+def test_other_models_are_not_bound_by_what_flux_paints():
+    require_paintable(reach(graph(4096, unet="sd3.5_large.safetensors")))
+    require_paintable(reach(graph(4096, unet="my-merge.safetensors")))
+
+
+def test_the_page_about_kinds_of_models_is_in_step():
+    written = (Path(__file__).parents[4] / "docs/architectures.md").read_text(encoding="utf-8")
+    assert written == page(), "run: python -m libs.nodes.atlas > docs/architectures.md"
