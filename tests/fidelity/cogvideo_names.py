@@ -53,6 +53,8 @@ def release_transformer(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             shifts = [*first[:3], *second[:3], *first[3:], *second[3:]]
             name = f"mixins.adaln_layer.adaLN_modulations.{number}.1.{leaf}"
             out[name] = torch.cat(shifts)
+    if "patch_embed.pos_embedding" in state:
+        out["mixins.pos_embed.pos_embedding"] = state["patch_embed.pos_embedding"]
     out["mixins.pos_embed.freqs_sin"] = torch.zeros(2, 2)
     return out
 

@@ -14,6 +14,8 @@ Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 MARK: Final = "mixins.patch_embed.proj.weight"
 DIFFUSERS_MARK: Final = "patch_embed.text_proj.weight"
 POSITIONS: Final = "patch_embed.pos_embedding"
+# In the one release whose places are learned, 5B I2V; other tables of places are worked out.
+RELEASED_POSITIONS: Final = "mixins.pos_embed.pos_embedding"
 PATCH: Final = 2
 # The 2B model knows places by sines added to its tokens; larger ones turn them by angles.
 WIDTH_OF_2B: Final = 1920
@@ -57,8 +59,8 @@ def transformer_from_release(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 def _renamed(name: str, tensor: Tensor) -> dict[str, Tensor]:
     module, _, leaf = name.rpartition(".")
-    if module in TOP:
-        return {f"{TOP[module]}.{leaf}": tensor}
+    if module in TOP or name == RELEASED_POSITIONS:
+        return {f"{TOP[module]}.{leaf}" if module in TOP else POSITIONS: tensor}
     if (norm := NORM.fullmatch(name)) is not None:
         return {f"transformer_blocks.{norm[2]}.attn1.norm_{norm[1][0]}.{norm[3]}": tensor}
     if (shifts := SHIFTS.fullmatch(name)) is not None:
@@ -69,8 +71,10 @@ def _renamed(name: str, tensor: Tensor) -> dict[str, Tensor]:
             f"{stem}.norm2.linear.{shifts[2]}": torch.cat([parts[at] for at in AFTER_ATTENTION]),
         }
     layer = LAYER.fullmatch(name)
-    if layer is None:
-        return {}
+    return {} if layer is None else _in_layer(layer, tensor)
+
+
+def _in_layer(layer: re.Match[str], tensor: Tensor) -> dict[str, Tensor]:
     stem = f"transformer_blocks.{layer[1]}"
     if layer[2] == JOINED:
         pieces = zip("qkv", tensor.chunk(3), strict=True)

@@ -11,8 +11,10 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXPipeline
 
 from libs.core.errors import Refused
 from libs.diffusion.architectures.cogvideo import CogVideo, fitted_within
+from libs.diffusion.architectures.cogvideo_names import transformer_from_release
 from libs.diffusion.values import Latents, Picture
 from libs.sampling.conditioning import Conditioning, Entry
+from tests.fidelity.cogvideo_names import release_transformer
 from tests.unit.libs.diffusion import tiny, tiny_video
 
 
@@ -47,6 +49,23 @@ def test_the_releases_names_give_the_networks_they_were_written_from(parts):
         tensors = made.state_dict()
         assert tensors.keys() == wanted.state_dict().keys()
         assert all(torch.equal(tensors[name], one) for name, one in wanted.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"use_learned_positional_embeddings": True, "in_channels": 32},
+        {**tiny_video.COGVIDEO_15, "ofs_embed_dim": 16, "in_channels": 32},
+    ],
+    ids=["text", "learned places", "1.5 from a picture"],
+)
+def test_every_release_is_read_back_tensor_by_tensor(changed):
+    config = {**tiny_video.COGVIDEO_5B, "sample_height": 4, "sample_width": 4, **changed}
+    wanted = tiny_video.cogvideo(config).state_dict()
+    named = transformer_from_release(release_transformer(wanted))
+    assert named.keys() == wanted.keys()
+    assert all(torch.equal(named[name], one) for name, one in wanted.items())
 
 
 def test_a_folder_gives_the_same_video_as_the_three_files(tmp_path, parts):
