@@ -32,7 +32,7 @@ from libs.diffusion.precision import DEFAULT
 from libs.diffusion.preprocess.preprocessors import Preprocessors
 from libs.diffusion.residency import ModelCache
 from libs.diffusion.text.clip import Clip
-from libs.diffusion.upscale import UpscaleModel, build_compact
+from libs.diffusion.upscale import UpscaleModel, build_upscaler
 from libs.diffusion.vae import Vae
 from libs.diffusion.values import (
     LATENT_CHANNELS,
@@ -157,7 +157,7 @@ class TorchLoader:
         """Return the network in a file."""
         file = WeightsFile.open(path)
         network = self.shelf.resident(
-            file, "upscale", lambda: build_compact(file.read_under("", torch.float32))
+            file, "upscale", lambda: build_upscaler(file.read_under("", torch.float32))
         )
         return UpscaleModel(network, self.placement)
 

@@ -1,4 +1,4 @@
-"""UPSCALE_MODEL: compact networks that make pictures larger (SRVGGNetCompact)."""
+"""UPSCALE_MODEL: networks that make pictures larger, compact (SRVGGNetCompact) or deep (RRDBNet)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from libs.core.errors import Refused
+from libs.diffusion import feathering
 from libs.diffusion.loader.build import build
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
+from libs.diffusion.rrdb import RrdbNetwork, build_rrdb, is_rrdb
 from libs.diffusion.values import Picture
 
 CHANNELS = 3
@@ -62,28 +64,44 @@ class CompactNetwork(nn.Module):
 class UpscaleModel:
     """UPSCALE_MODEL: a network with a factor of its own."""
 
-    network: Resident[CompactNetwork]
+    network: Resident[CompactNetwork | RrdbNetwork]
     placement: Placement
 
     @torch.inference_mode()
     def upscale(self, image: Picture, on_step: OnStep) -> Picture:
         """Return the pictures at the network's own factor."""
         network = self.network.get()
-        pixels = image.pixels.movedim(-1, 1)
-        tiles = list(tiles_of(image.height, image.width, network.reach))
-        total = len(tiles) * image.count
+        pixels = image.pixels[..., :CHANNELS].movedim(-1, 1)
         larger = pixels.new_empty(
             image.count, CHANNELS, image.height * network.factor, image.width * network.factor
         )
         done = 0
+        total = image.count * self._tiles(image, network.reach)
+
+        def draw(given: Tensor) -> Tensor:
+            nonlocal done
+            drawn = network(given.to(self.placement.device, torch.float32)).cpu()
+            done += 1
+            on_step(done, total)
+            return drawn
+
         for number in range(image.count):
-            for tile in tiles:
-                given = pixels[number : number + 1, :, tile.seen_rows, tile.seen_columns]
-                drawn = network(given.to(self.placement.device, torch.float32)).cpu()
+            picture = pixels[number : number + 1]
+            if network.reach is None:
+                larger[number] = feathering.feathered(
+                    picture, draw, tile=TILE_PIXELS, factor=network.factor
+                )[0]
+                continue
+            for tile in tiles_of(image.height, image.width, network.reach):
+                drawn = draw(picture[:, :, tile.seen_rows, tile.seen_columns])
                 tile.paste(drawn[0], larger[number], network.factor)
-                done += 1
-                on_step(done, total)
         return Picture(larger.clamp(0, 1).movedim(1, -1))
+
+    @staticmethod
+    def _tiles(image: Picture, reach: int | None) -> int:
+        if reach is None:
+            return len(list(feathering.tiles(image.height, image.width, TILE_PIXELS)))
+        return len(list(tiles_of(image.height, image.width, reach)))
 
 
 @dataclass(frozen=True)
@@ -115,11 +133,19 @@ def tiles_of(height: int, width: int, reach: int) -> Iterator[Tile]:
             yield Tile(rows, columns, _wider(rows, reach, height), _wider(columns, reach, width))
 
 
+def build_upscaler(tensors: Mapping[str, Tensor]) -> CompactNetwork | RrdbNetwork:
+    """Build whichever network the tensors are of; raise Refused if it is none that is known."""
+    return build_rrdb(tensors) if is_rrdb(tensors) else build_compact(tensors)
+
+
 def build_compact(tensors: Mapping[str, Tensor]) -> CompactNetwork:
     """Build the network from its tensors; raise Refused if they are of another kind."""
     convolutions = [name for name, tensor in tensors.items() if tensor.ndim == 4]
     if "body.0.weight" not in tensors or not all(name.startswith("body.") for name in tensors):
-        raise Refused("only compact upscalers (SRVGGNetCompact) can be read", tensors=len(tensors))
+        raise Refused(
+            "only upscalers of ESRGAN's kind (RRDBNet, SRVGGNetCompact) can be read",
+            tensors=len(tensors),
+        )
     last = max(convolutions, key=lambda name: int(name.split(".")[1]))
     factor = math.isqrt(tensors[last].shape[0] // CHANNELS)
     width = tensors["body.0.weight"].shape[0]

@@ -24,7 +24,7 @@ FPS_MIN: Final = 8
 FPS_MAX: Final = 30
 FPS: Final = 8
 SIDE_PIXELS_MIN: Final = 16
-# Encoders choose by the machine otherwise, and their bytes depend on it.
+# Encoders choose by the machine otherwise, and what they write depends on it.
 THREADS: Final = 4
 BT709: Final = 1
 FilmCodec = Literal["h264", "h265", "vp9", "av1"]
@@ -202,12 +202,16 @@ def _add_stream(container: OutputContainer, encoder: str, rate: Fraction | int) 
 
 def _frame(pixels: Pixels, width: int, height: int, pixel_format: str) -> Any:
     from av import VideoFrame
-    from av.video.reformatter import Colorspace
+    from av.video.reformatter import Colorspace, Interpolation
 
     missing = ((0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0))
     whole = np.ascontiguousarray(np.pad(pixels[..., :3], missing, mode="edge"))
     return VideoFrame.from_ndarray(whole, format="rgb24").reformat(
-        format=pixel_format, dst_colorspace=Colorspace.ITU709
+        format=pixel_format,
+        dst_colorspace=Colorspace.ITU709,
+        # The same on every processor.
+        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
+        threads=1,
     )
 
 

@@ -185,7 +185,7 @@ def compact_tensors(width=8, convolutions=3, factor=4) -> Any:
 def test_an_upscaler_is_read_off_its_tensors():
     network = build_compact(compact_tensors())
     assert (network.factor, network.reach, len(network.body)) == (4, 3, 5)
-    with pytest.raises(Refused, match="only compact upscalers"):
+    with pytest.raises(Refused, match="only upscalers of ESRGAN"):
         build_compact({"model.0.weight": torch.zeros(3, 3, 3, 3)})
 
 
