@@ -15,6 +15,7 @@ from services.gateway.archive import Archive
 from services.gateway.auth import Gate, Principal
 from services.gateway.catalogue import Catalogues
 from services.gateway.commands import Commands
+from services.gateway.documents import Documents
 from services.gateway.files import Files
 from services.gateway.hub import Hub
 from services.gateway.live import Live
@@ -36,6 +37,7 @@ class Gateway:
     commands: Commands
     catalogues: Catalogues
     files: Files
+    documents: Documents
     now: Callable[[], datetime]
 
     async def who(self, connection: HTTPConnection) -> Principal:

@@ -15,6 +15,7 @@ from services.gateway.archive import Archive
 from services.gateway.auth import Gate
 from services.gateway.catalogue import Catalogues
 from services.gateway.commands import Commands
+from services.gateway.documents import Documents
 from services.gateway.files import Files
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Hub
@@ -29,6 +30,7 @@ from services.gateway.routes.page import PageRoutes
 from services.gateway.routes.prompts import PromptRoutes
 from services.gateway.routes.reading import ReadingRoutes
 from services.gateway.routes.table import add_routes
+from services.gateway.routes.userdata import UserdataRoutes
 from services.gateway.routes.ws import SocketRoute
 from services.gateway.settings import GatewaySettings
 from services.gateway.telling import Telling
@@ -89,6 +91,7 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
         commands=Commands(journal, archive, live, settings),
         catalogues=catalogues,
         files=Files(resources.artifacts, vault, archive, catalogues, settings, resources.now),
+        documents=Documents(resources.database, vault, resources.now),
         now=resources.now,
     )
 
@@ -105,6 +108,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         NodeRoutes(gateway),
         JobRoutes(gateway),
         FixedRoutes(gateway),
+        UserdataRoutes(gateway),
         HealthRoutes(gateway),
         PageRoutes(gateway),
     )
