@@ -61,7 +61,8 @@ class Block(nn.Module):
 
     def forward(self, given: Tensor) -> Tensor:
         """Return what was given with what was learned added."""
-        return given + self.rdb3(self.rdb2(self.rdb1(given))) * SHARE
+        learned: Tensor = self.rdb3(self.rdb2(self.rdb1(given)))
+        return given + learned * SHARE
 
 
 class RrdbNetwork(nn.Module):
@@ -102,7 +103,7 @@ class RrdbNetwork(nn.Module):
             larger = functional.interpolate(hidden, scale_factor=2.0, mode="nearest")
             enlarge = self.get_submodule(f"conv_up{number + 1}")
             hidden = functional.leaky_relu(enlarge(larger), SLOPE)
-        drawn = self.conv_last(functional.leaky_relu(self.conv_hr(hidden), SLOPE))
+        drawn: Tensor = self.conv_last(functional.leaky_relu(self.conv_hr(hidden), SLOPE))
         return drawn[..., :height, :width]
 
     def _fold(self, pixels: Tensor) -> Tensor:

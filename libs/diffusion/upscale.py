@@ -80,7 +80,7 @@ class UpscaleModel:
 
         def draw(given: Tensor) -> Tensor:
             nonlocal done
-            drawn = network(given.to(self.placement.device, torch.float32)).cpu()
+            drawn: Tensor = network(given.to(self.placement.device, torch.float32)).cpu()
             done += 1
             on_step(done, total)
             return drawn

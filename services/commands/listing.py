@@ -59,7 +59,10 @@ def nodes(
     out.print(table)
 
 
-models = typer.Typer(invoke_without_command=True, help="List model files, or import one.")
+models = typer.Typer(
+    invoke_without_command=True,
+    help="List model files, or import one.\n\nExample: studio models",
+)
 
 
 @models.callback()

@@ -53,7 +53,7 @@ def measure(folder: Path) -> Figures:
 def _measured(folder: Path) -> Figures:
     import torch
 
-    from libs.diffusion.residency import size_bytes
+    from libs.diffusion.offload import size_bytes
     from tests.unit.libs.diffusion import tiny
 
     torch.set_num_threads(1)
