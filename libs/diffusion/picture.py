@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -122,6 +124,12 @@ class Picture:
     def joined(self, other: Picture) -> Picture:
         """Return both batches as one."""
         return Picture(arranging.joined(self.pixels, other.pixels))
+
+    def rebatched(self, others: Sequence[Picture], size: int) -> list[Picture]:
+        """Return them and others in batches of `size`, the last one with what is left."""
+        alone = [one.part(at, 1) for one in (self, *others) for at in range(one.count)]
+        batches = [alone[first : first + size] for first in range(0, len(alone), size)]
+        return [reduce(Picture.joined, batch) for batch in batches]
 
     def repeated(self, times: int) -> Picture:
         """Return the batch several times."""

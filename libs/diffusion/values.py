@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+from torch.nn import functional
 
 from libs.core.errors import Refused
 from libs.diffusion import latent_work as work
@@ -100,6 +101,36 @@ class Latents:
             index = tuple(place + turn * stride for turn in range(times) for place in index)
         return replace(self, samples=samples, mask=mask, batch_index=index)
 
+    def rebatched(self, others: Sequence[Latents], size: int) -> list[Latents]:
+        """Return them and others in batches of `size`; those of other sizes stay apart."""
+        offset, batches = 0, []
+        waiting: Latents | None = None
+        for latent in (self, *others):
+            marked = latent.placed_from(offset)
+            offset = max(marked.places) + 1
+            if waiting is not None and waiting.samples.shape[1:] != marked.samples.shape[1:]:
+                batches += waiting.cut(size)
+                waiting = None
+            waiting = marked if waiting is None else waiting.followed_by(marked)
+        return batches + (waiting.cut(size) if waiting is not None else [])
+
+    def placed_from(self, offset: int) -> Latents:
+        """Return them with noise from places behind `offset`, unless they have places."""
+        index = self.batch_index or tuple(range(offset, offset + self.count))
+        return replace(self, batch_index=index)
+
+    def followed_by(self, other: Latents) -> Latents:
+        """Return both of one size one after the other, masks too."""
+        mask = None
+        if self.mask is not None or other.mask is not None:
+            mask = Mask(torch.cat([self._whole_mask(), other._whole_mask()]))
+        samples = torch.cat([self.samples, other.samples])
+        return Latents(samples, mask, self.places + other.places)
+
+    def cut(self, size: int) -> list[Latents]:
+        """Return them in batches of `size`, the last one with what is left."""
+        return [self.picked(first, size) for first in range(0, self.count, size)]
+
     def cropped(self, width: int, height: int, x: int, y: int) -> Latents:
         """Return a rectangle of them, given in pixels."""
         samples = work.cropped(
@@ -163,6 +194,14 @@ class Latents:
     def places(self) -> tuple[int, ...]:
         """Which noise of a larger batch each one is given."""
         return tuple(range(self.count)) if self.batch_index is None else self.batch_index
+
+    def _whole_mask(self) -> Tensor:
+        """Return a mask for each of them, white where none says otherwise, in pixels."""
+        size = tuple(side * PIXELS_PER_CELL for side in self.samples.shape[-2:])
+        if self.mask is None:
+            return torch.ones(self.count, *size)
+        values = functional.interpolate(self.mask.values[:, None], size=size, mode="bilinear")
+        return work.as_many_as(values[:, 0], self.samples)
 
     def _like(self, other: Latents) -> Tensor:
         return work.as_many_as(work.fitted(other.samples, self.samples), self.samples)

@@ -30,6 +30,8 @@ SIZE_NAMES: Final = frozenset(
         *PAD_NAMES,
     }
 )
+# They cut batches into others; what comes behind is done for all of them.
+CUTTING_TYPES: Final = frozenset({"RebatchLatents", "RebatchImages"})
 JOINING_TYPES: Final = frozenset({"LatentBatch", "ImageBatch"})
 
 
@@ -139,7 +141,7 @@ class _Reader:
         if self.node.type in JOINING_TYPES:
             batch = sum(other.batch for other in incoming)
         frames = max((other.frames for other in incoming), default=1)
-        if self._may_change_size():
+        if self._may_change_size() and self.node.type not in CUTTING_TYPES:
             batch = (self._integer("batch_size") or batch) * (self._integer("amount") or 1)
             named = [self._integer(name) for name in FRAME_NAMES]
             frames = next((count for count in named if count), frames)

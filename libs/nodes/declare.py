@@ -5,7 +5,8 @@ from, `Annotated[str, Choices("loras")]` a list known only where the files are, 
 optional input, and a default is a default (a required input may have one). A plain string
 inside `Annotated` is the tooltip; a `Widget` holds the editor's hints. The return annotation
 gives the outputs: a NamedTuple several, in order, by field name; anything else a single one,
-named after its type.
+named after its type. `list[X]` as an output puts several values on one wire, and a node that
+`takes_lists` is called once with a list for each input.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def node(
     title: str,
     category: str,
     output_node: bool = False,
+    takes_lists: bool = False,
     hidden: Mapping[str, str] | None = None,
     search_aliases: tuple[str, ...] = (),
 ) -> Callable[[Callable[P, R]], NodeType[P, R]]:
@@ -127,6 +129,7 @@ def node(
             hidden=dict(hidden or {}),
             outputs=_outputs(hints["return"]),
             output_node=output_node,
+            is_input_list=takes_lists,
             search_aliases=search_aliases,
         )
         return NodeType(schema=schema, function=function, wants_context=wants_context)
@@ -165,7 +168,7 @@ def _taken_apart(hint: object) -> tuple[bool, object, tuple[object, ...]]:
     plain, outer = _unwrap(hint)
     required, plain = _without_none(plain)
     plain, inner = _unwrap(plain)
-    return required, plain, outer + inner
+    return required, _item(plain)[0], outer + inner
 
 
 def _unwrap(hint: object) -> tuple[object, tuple[object, ...]]:
@@ -173,6 +176,11 @@ def _unwrap(hint: object) -> tuple[object, tuple[object, ...]]:
         plain, *extras = get_args(hint)
         return plain, tuple(extras)
     return hint, ()
+
+
+def _item(plain: object) -> tuple[object, bool]:
+    """Return what a list is of, and whether it is one."""
+    return (get_args(plain)[0], True) if get_origin(plain) is list else (plain, False)
 
 
 def _without_none(plain: object) -> tuple[bool, object]:
@@ -211,5 +219,6 @@ def _outputs(hint: Any) -> tuple[OutputSpec, ...]:
 def _output(name: str, hint: object) -> OutputSpec:
     plain, extras = _unwrap(hint)
     tooltip = next((extra for extra in extras if isinstance(extra, str)), "")
+    plain, is_list = _item(plain)
     type_name = COMBO if _options(plain) else _type_name(plain)
-    return OutputSpec(name=name or type_name, type=type_name, tooltip=tooltip)
+    return OutputSpec(name=name or type_name, type=type_name, is_list=is_list, tooltip=tooltip)

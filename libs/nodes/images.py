@@ -165,3 +165,15 @@ def image_from_batch(
 ) -> Image:
     """Take some pictures out of a batch."""
     return image.part(batch_index, length)
+
+
+@node("RebatchImages", title="Rebatch Images", category="image/batch", takes_lists=True)
+def rebatch_images(
+    *,
+    images: list[Image],
+    batch_size: Annotated[
+        list[int], Widget(min=1, max=BATCH_MAX), "How many are worked on at a time."
+    ] = 1,  # type: ignore[assignment]
+) -> list[Image]:
+    """Cut pictures into batches that are worked on one after the other."""
+    return images[0].rebatched(images[1:], batch_size[0])

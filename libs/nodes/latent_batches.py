@@ -58,3 +58,15 @@ def repeat_batch(
 ) -> Latent:
     """Repeat a batch, each time with noise of its own."""
     return samples.repeated(amount)
+
+
+@node("RebatchLatents", title="Rebatch Latents", category="latent/batch", takes_lists=True)
+def rebatch_latents(
+    *,
+    latents: list[Latent],
+    batch_size: Annotated[
+        list[int], Widget(min=1, max=BATCH_MAX), "How many are sampled at a time."
+    ] = 1,  # type: ignore[assignment]
+) -> list[Latent]:
+    """Cut latents into batches that are sampled one after the other."""
+    return latents[0].rebatched(latents[1:], batch_size[0])

@@ -76,6 +76,9 @@ class Image(Protocol):
     def joined(self, other: Image) -> Image:
         """Return both batches as one, the other brought to this one's size."""
 
+    def rebatched(self, others: Sequence[Image], size: int) -> list[Image]:
+        """Return them and others in batches of `size`."""
+
     def repeated(self, times: int) -> Image:
         """Return the batch several times."""
 

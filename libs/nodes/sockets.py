@@ -6,7 +6,7 @@ brings such values, and a test passes fakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from libs.nodes.adapter_sockets import ControlNet, IpAdapter, Lora
@@ -66,6 +66,9 @@ class Latent(Protocol):
 
     def repeated(self, times: int) -> Latent:
         """Return the batch several times over."""
+
+    def rebatched(self, others: Sequence[Latent], size: int) -> list[Latent]:
+        """Return it and others in batches of `size`."""
 
     def cropped(self, width: int, height: int, x: int, y: int) -> Latent:
         """Return a rectangle of it, given in pixels."""

@@ -17,6 +17,7 @@ from libs.graph.sockets import slot_index
 from libs.graph.value import Graph, Link, Node
 from libs.nodes.context import Context, Interrupted
 from libs.nodes.declare import NodeType, Shown
+from services.gpu_worker.several import called, outputs_of
 from services.gpu_worker.showing import Showing
 
 T = TypeVar("T")
@@ -196,7 +197,7 @@ class _Run:
         inputs = self._inputs(node)
         returned = self._guarded(node, inputs, lambda: self._called(node, inputs, context))
         shows = returned.ui if isinstance(returned, Shown) else None
-        values = _values(returned.value if isinstance(returned, Shown) else returned)
+        values = outputs_of(returned.value if isinstance(returned, Shown) else returned)
         if self.needs[node_id]:
             self.results[node_id] = Result(values)
         self._release(self._sources(node_id))
@@ -220,9 +221,13 @@ class _Run:
 
     def _called(self, node: Node, inputs: dict[str, object], context: Context) -> Any:
         node_type = self.types[node.type]
-        if node_type.wants_context:
-            return node_type.function(context, **inputs)
-        return node_type.function(**inputs)
+
+        def call(given: Mapping[str, object]) -> Any:
+            if node_type.wants_context:
+                return node_type.function(context, **given)
+            return node_type.function(**given)
+
+        return called(node_type.schema, call, inputs)
 
     def _guarded(self, node: Node, inputs: Mapping[str, object], work: Callable[[], T]) -> T:
         try:
@@ -301,12 +306,6 @@ class _Finish:
         if self.shows is not None:
             result = replace(result, ui=self.run.show(self.node, self.said, self.shows))
         self.run.finish(self.node, result, self.report)
-
-
-def _values(returned: object) -> tuple[object, ...]:
-    if returned is None:
-        return ()
-    return tuple(returned) if isinstance(returned, tuple) else (returned,)
 
 
 def _type_name(error: Exception) -> str:
