@@ -25,6 +25,7 @@ from libs.sampling.course import Course
 from libs.sampling.guidance import Guided, Mix, Network, linear
 from libs.sampling.guider import Leading
 from libs.sampling.levels import Levels
+from libs.sampling.masks import MaskAt, differential
 from libs.sampling.run import Start, walk
 
 DrawPreview = Callable[[Tensor], bytes]
@@ -49,6 +50,7 @@ class Model(Leading):
     levels: Levels
     mix: Mix = linear
     patches: tuple[NetworkPatch, ...] = ()
+    mask_at: MaskAt | None = None
 
     @property
     def family(self) -> str:
@@ -58,6 +60,10 @@ class Model(Leading):
     def with_levels(self, levels: Levels) -> Model:
         """Return it sampling at other levels, or told to predict something else."""
         return replace(self, levels=levels)
+
+    def painting_gradually(self, strength: float) -> Model:
+        """Return it painting white places of a mask from the start, grey ones only later."""
+        return replace(self, mask_at=differential(strength))
 
     def with_mix(self, mix: Mix) -> Model:
         """Return it guided in another way."""
@@ -147,6 +153,7 @@ class Model(Leading):
             noise=noise,
             batch_index=latent.batch_index,
             resize=lambda batch, method, size: scale(batch, method, size, "disabled"),
+            mask_at=self.mask_at,
         )
 
     def ended(self, end: Tensor, began: Latents) -> Latents:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from libs.nodes.declare import node
-from libs.nodes.sockets import Conditioning, Image, Latent, Mask, Vae
+from libs.nodes.declare import Widget, node
+from libs.nodes.sockets import Conditioning, Image, Latent, Mask, Model, Vae
 
 
 class Repaint(NamedTuple):
@@ -45,3 +45,16 @@ def follow_picture(
     """Show a model the picture or drawing that it follows."""
     shown = vae.encode(pixels)
     return Repaint(positive.around(shown), negative.around(shown), shown.emptied())
+
+
+@node("DifferentialDiffusion", title="Differential Diffusion", category="_for_testing")
+def differential_diffusion(
+    *,
+    model: Model,
+    strength: Annotated[
+        float, Widget(min=0.0, max=1.0, step=0.01), "Less than 1 mixes the plain mask in."
+    ]
+    | None = 1.0,
+) -> Model:
+    """Paint white places of a mask from the start, and grey ones only towards the end."""
+    return model.painting_gradually(1.0 if strength is None else strength)

@@ -147,6 +147,9 @@ class Model(Protocol):
     def family(self) -> str:
         """The kind of network: `sd1`, `sdxl` and others."""
 
+    def painting_gradually(self, strength: float) -> Model:
+        """Return it painting white places of a mask from the start, grey ones only later."""
+
     def blended(self, other: Model, shares: Mapping[str, tuple[float, float]]) -> Model:
         """Return it with its weights blended with another's.
 

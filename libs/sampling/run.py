@@ -10,6 +10,7 @@ from array_api_compat import array_namespace
 
 from libs.sampling.course import Course, starts_from_pure_noise
 from libs.sampling.levels import Array, Levels
+from libs.sampling.masks import MaskAt
 from libs.sampling.noise import NoiseSource
 from libs.sampling.samplers import Denoise, Resize, Sampler, Trail
 
@@ -22,7 +23,8 @@ class Start:
     """What a course starts from: scaled latents where they will be computed, and the mask.
 
     The mask is 1 where the sampler may paint, in the latent's shape, or None for everywhere.
-    `batch_index` says which places of a larger batch the latents are from.
+    `batch_index` says which places of a larger batch the latents are from; `mask_at` makes
+    another mask of it at each level.
     """
 
     latent: Array
@@ -30,6 +32,7 @@ class Start:
     noise: NoiseSource
     batch_index: Sequence[int] | None = None
     resize: Resize | None = None
+    mask_at: MaskAt | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,8 @@ def follow(
         around = noise
         if route.sampler.redraws_mask_noise:
             around = start.noise.starting(latent, route.seed + 1)
-        denoise = _Inside(denoise, start.mask, latent, around, levels)
+        mask_at = _mask_at(start, start.mask, sigmas, levels)
+        denoise = _Inside(denoise, mask_at, latent, around, levels)
     heard = _Heard(denoise, sigmas, on_seen)
     trail = Trail(
         denoise=heard,
@@ -95,24 +99,35 @@ class _Inside:
     """Lets the kept part be seen as it should be at each level, and changes only the rest."""
 
     denoise: Denoise
-    mask: Array
+    mask_at: Callable[[float], Array]
     kept: Array
     noise: Array
     levels: Levels
 
     def __call__(self, x: Array, sigma: float) -> Array:
-        return self._outside_kept(self.denoise(self._placed(x, sigma), sigma))
+        mask = self.mask_at(sigma)
+        return self._outside_kept(self.denoise(self._placed(x, sigma, mask), sigma), mask)
 
     def both(self, x: Array, sigma: float) -> tuple[Array, Array]:
-        seen, negative = self.denoise.both(self._placed(x, sigma), sigma)
-        return self._outside_kept(seen), negative
+        mask = self.mask_at(sigma)
+        seen, negative = self.denoise.both(self._placed(x, sigma, mask), sigma)
+        return self._outside_kept(seen, mask), negative
 
-    def _placed(self, x: Array, sigma: float) -> Array:
+    def _placed(self, x: Array, sigma: float, mask: Array) -> Array:
         around = self.levels.noised(self.kept, self.noise, sigma, full=False)
-        return x * self.mask + around * (1 - self.mask)
+        return x * mask + around * (1 - mask)
 
-    def _outside_kept(self, seen: Array) -> Array:
-        return seen * self.mask + self.kept * (1 - self.mask)
+    def _outside_kept(self, seen: Array, mask: Array) -> Array:
+        return seen * mask + self.kept * (1 - mask)
+
+
+def _mask_at(
+    start: Start, mask: Array, sigmas: Sequence[float], levels: Levels
+) -> Callable[[float], Array]:
+    changed = start.mask_at
+    if changed is None:
+        return lambda _sigma: mask
+    return lambda sigma: changed(mask, sigma, sigmas, levels)
 
 
 class _Heard:

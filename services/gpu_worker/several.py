@@ -68,12 +68,18 @@ def _listed(schema: NodeSchema, returned: Any) -> Any:
     if isinstance(returned, Shown):
         return Shown(_listed(schema, returned.value), returned.ui)
     values = zip(schema.outputs, outputs_of(returned), strict=True)
-    return tuple(Several(tuple(value)) if out.is_list else value for out, value in values)
+    return tuple(_several(value) if out.is_list else value for out, value in values)
+
+
+def _several(value: Any) -> Several:
+    return Several(tuple(value))
 
 
 def _gathered(schema: NodeSchema, returned: Sequence[Any]) -> Any:
     """Return the outputs of several calls, each a list of all that came out there."""
-    values = [outputs_of(one.value if isinstance(one, Shown) else one) for one in returned]
+    values: list[tuple[Any, ...]] = [
+        outputs_of(one.value if isinstance(one, Shown) else one) for one in returned
+    ]
     gathered = tuple(
         Several(tuple(item for row in values for item in (row[at] if out.is_list else [row[at]])))
         for at, out in enumerate(schema.outputs)

@@ -35,10 +35,10 @@ def beside(parts, text: Conditioning, latent: Latents) -> Any:
     return given["concat"]
 
 
-def sample(parts, latent: Latents, text: Conditioning) -> Any:
+def sample(parts, latent: Latents, text: Conditioning, scheduler: str = "normal") -> Any:
     return parts[0].sample(
         latent, positive=text, negative=text, seed=1, steps=2, cfg=1.0, sampler="euler",
-        scheduler="normal", on_step=tiny.no_step,
+        scheduler=scheduler, on_step=tiny.no_step,
     ).samples  # fmt: skip
 
 
@@ -165,3 +165,20 @@ def test_a_bounded_mask_is_looked_at_alone(parts):
     outside = seen.clone()
     outside[..., 2:6, 2:8] = 0
     assert not outside.any()
+
+
+def test_grey_places_of_a_mask_are_painted_only_towards_the_end(parts):
+    """A place that opens late stays nearer to what was there than one that opens at once."""
+    model = parts[0]
+    samples = random(1, 4, 8, 8)
+    plain_mask, grey = torch.ones(1, 8, 8), torch.full((1, 8, 8), 0.6)
+    gradual = TYPES["DifferentialDiffusion"](model=model, strength=1.0)
+
+    def moved(one: Any, mask: torch.Tensor) -> float:
+        end = sample((one, *parts[1:]), Latents(samples, Mask(mask)), plain(), "sgm_uniform")
+        return float((end - samples).abs().mean())
+
+    assert moved(gradual, plain_mask) == pytest.approx(moved(model, plain_mask), rel=1e-4)
+    assert moved(gradual, torch.zeros(1, 8, 8)) == pytest.approx(0.0, abs=1e-5)
+    assert 0 < moved(gradual, grey) < moved(gradual, plain_mask)
+    assert model.mask_at is None

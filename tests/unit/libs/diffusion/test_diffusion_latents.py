@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from libs.core.errors import Refused
 from libs.diffusion.noise import TorchNoise
+from libs.diffusion.picture import Picture
 from libs.diffusion.values import Latents, Mask, latents_from
 from libs.nodes.registry import load
 from libs.sampling.noise import COMPATIBILITY_REFERENCE
@@ -217,6 +218,27 @@ def test_latents_of_videos_are_scaled_frame_by_frame():
     for frame in range(3):
         alone = Latents(video.samples[:, :, frame]).scaled_by("bilinear", 2.0)
         assert torch.equal(grown.samples[:, :, frame], alone.samples)
+
+
+def test_batches_are_cut_anew_and_each_place_keeps_its_noise():
+    first = Latents(torch.zeros(3, 4, 8, 8))
+    second = Latents(torch.ones(2, 4, 8, 8), Mask(torch.zeros(1, 64, 64)))
+    other = Latents(torch.ones(1, 4, 4, 4))
+    made = asked("RebatchLatents", latents=[first, second, other], batch_size=[2])
+    assert [one.count for one in made] == [2, 2, 1, 1]
+    assert [one.batch_index for one in made] == [(0, 1), (2, 3), (4,), (5,)]
+    assert made[1].samples[:, 0, 0, 0].tolist() == [0.0, 1.0]
+    # Where one has a mask, the others may be painted everywhere.
+    assert made[0].mask is not None
+    assert bool((made[0].mask.values == 1).all())
+    assert made[1].mask.values[:, 0, 0].tolist() == [1.0, 0.0]
+
+
+def test_pictures_are_cut_into_batches():
+    first, second = (Picture(torch.full((2, 4, 4, 3), value)) for value in (0.25, 0.75))
+    made = asked("RebatchImages", images=[first, second], batch_size=[3])
+    assert [one.count for one in made] == [3, 1]
+    assert made[0].pixels[:, 0, 0, 0].tolist() == [0.25, 0.25, 0.75]
 
 
 def test_texts_can_weigh_less_and_say_nothing():

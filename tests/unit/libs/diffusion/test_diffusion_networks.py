@@ -62,9 +62,9 @@ def test_a_value_has_all_that_its_socket_promises(socket, value):
     for name, promised in vars(socket).items():
         if name.startswith("_"):
             continue
-        found = inspect.getattr_static(value, name)
         if isinstance(promised, property):
-            assert isinstance(found, property)
+            held = name in getattr(value, "__dataclass_fields__", {})
+            assert held or isinstance(inspect.getattr_static(value, name), property)
             continue
         theirs = inspect.signature(promised).parameters.values()
         ours = inspect.signature(getattr(value, name)).parameters.values()

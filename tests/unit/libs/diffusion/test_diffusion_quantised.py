@@ -38,6 +38,8 @@ def numbers(*shape: int) -> torch.Tensor:
 class Context(FakeContext):
     """A context whose weights lie in one folder."""
 
+    root: Any = None
+
     def weights(self, folder: str, name: str) -> Any:
         return self.root / folder / name
 
