@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 RUN = "embedded,moderation,worker,portable,export"
 EXTRAS = {"run": RUN, "test": f"{RUN},test"}
+# Under another licence, so never part of the house itself; without it all else works.
+EDITOR = "editor"
 OLDEST = (3, 11)
 
 
@@ -36,6 +38,9 @@ def main() -> int:
     if not (with_uv(python, wanted) or with_pip(python, wanted)):
         sys.stderr.write("the packages could not be installed; the lines above say why\n")
         return 1
+    editor = f"{ROOT}[{EDITOR}]"
+    if not (with_uv(python, editor) or with_pip(python, editor)):
+        print("ComfyUI's editor could not be fetched; port 8188 shows the small page instead")
     (VENV / f"ready-{purpose}").touch()
     if purpose == "test":
         (VENV / "ready-run").touch()

@@ -44,10 +44,11 @@ def invert_image(*, image: Image) -> Image:
 
 def page(types: Mapping[str, NodeSchema]) -> str:
     """Return the whole page as Markdown."""
-    return HEAD + "\n" + "\n".join(_section(schema) for schema in types.values())
+    return HEAD + "\n" + "\n".join(section(schema) for schema in types.values())
 
 
-def _section(schema: NodeSchema) -> str:
+def section(schema: NodeSchema) -> str:
+    """Return what the page says of one node type."""
     lines = [f"### {schema.type}", "", f"{schema.description} Category `{schema.category}`.", ""]
     if schema.inputs:
         lines += ["| input | type | default | bounds | |", "| --- | --- | --- | --- | --- |"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.core.ids import account_of
+from libs.events.worker import WeightsFile
 from libs.store.engine import reading, writing
 from libs.store.readmodels import api_keys, checkpoint, outputs, prompts, uploads, workers
 from libs.store.readmodels.outputs import OutputRow
@@ -119,6 +120,16 @@ class Archive:
             inputs = await uploads.names(connection, *owner)
         lists = {folder: tuple(file.name for file in files) for folder, files in weights.items()}
         return {**lists, "input": tuple(inputs)}
+
+    async def weights(self) -> dict[str, list[WeightsFile]]:
+        """Return the fleet's model files by their kind."""
+        async with reading(self.database) as connection:
+            return await workers.weights_of_fleet(connection)
+
+    async def uploads(self, owner: Owner, folder: str) -> list[str]:
+        """Return the names of uploaded files."""
+        async with reading(self.database) as connection:
+            return await uploads.names(connection, *owner, folder)
 
     async def fleet(self) -> list[WorkerRow]:
         """Return the newest worker of every slot."""

@@ -16,6 +16,7 @@ from services.gateway.auth import Gate, Principal
 from services.gateway.catalogue import Catalogues
 from services.gateway.commands import Commands
 from services.gateway.documents import Documents
+from services.gateway.editor import Editor
 from services.gateway.files import Files
 from services.gateway.hub import Hub
 from services.gateway.live import Live
@@ -38,6 +39,7 @@ class Gateway:
     catalogues: Catalogues
     files: Files
     documents: Documents
+    editor: Editor | None
     now: Callable[[], datetime]
 
     async def who(self, connection: HTTPConnection) -> Principal:

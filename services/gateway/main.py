@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.chassis.service import Resources, Service
@@ -16,6 +19,7 @@ from services.gateway.auth import Gate
 from services.gateway.catalogue import Catalogues
 from services.gateway.commands import Commands
 from services.gateway.documents import Documents
+from services.gateway.editor import Editor, EditorFiles, installed
 from services.gateway.files import Files
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Hub
@@ -29,6 +33,7 @@ from services.gateway.routes.nodes import NodeRoutes
 from services.gateway.routes.page import PageRoutes
 from services.gateway.routes.prompts import PromptRoutes
 from services.gateway.routes.reading import ReadingRoutes
+from services.gateway.routes.studio import StudioRoutes
 from services.gateway.routes.table import add_routes
 from services.gateway.routes.userdata import UserdataRoutes
 from services.gateway.routes.ws import SocketRoute
@@ -92,6 +97,7 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
         catalogues=catalogues,
         files=Files(resources.artifacts, vault, archive, catalogues, settings, resources.now),
         documents=Documents(resources.database, vault, resources.now),
+        editor=installed() if settings.editor else None,
         now=resources.now,
     )
 
@@ -109,14 +115,30 @@ def build_app(gateway: Gateway) -> FastAPI:
         JobRoutes(gateway),
         FixedRoutes(gateway),
         UserdataRoutes(gateway),
+        StudioRoutes(gateway),
         HealthRoutes(gateway),
         PageRoutes(gateway),
     )
     add_routes(app, [route for part in parts for route in part.routes()])
     SocketRoute(gateway).add_to(app)
+    _add_editor(app, gateway.editor)
     app.add_middleware(Counting)
     app.add_middleware(Traced)
     return app
+
+
+def _add_editor(app: FastAPI, editor: Editor | None) -> None:
+    """Serve the editor's own files, as they are; unknown paths stay unknown."""
+    if editor is None:
+        return
+    for folder in editor.folders:
+        app.mount(f"/{folder}", EditorFiles(editor.root / folder))
+    for name in editor.files:
+        app.add_route(f"/{name}", partial(_editor_file, editor, name))
+
+
+async def _editor_file(editor: Editor, name: str, _request: Request) -> Response:
+    return editor.file(name)
 
 
 class Counting:

@@ -21,6 +21,9 @@ class GatewaySettings(BaseSettings):
         default="local",
         description="`local`: whoever reaches the port is the one user. `keys`: API keys only.",
     )
+    editor: bool = Field(
+        default=True, description="Serve ComfyUI's editor at `/` where its package is installed."
+    )
     admission_wait_seconds: float = Field(
         default=10.0, ge=0.05, le=120, description="How long a submission waits for its answer."
     )

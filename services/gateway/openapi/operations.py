@@ -214,7 +214,8 @@ READYZ: Final = Doc(
 )
 METRICS: Final = Doc("probes", {200: Answer("Prometheus' text.", media=("text/plain",))}, errors=())
 
-PAGE: Final = Doc("page", {200: Answer("A page.", media=("text/html",))}, errors=())
+PAGE: Final = Doc("page", {200: Answer("A page.", media=("text/html",))}, errors=(403,))
 SCRIPT: Final = Doc("page", {200: Answer("Its script.", media=("text/javascript",))}, errors=())
 STYLE: Final = Doc("page", {200: Answer("Its style.", media=("text/css",))}, errors=())
+TEXT: Final = Doc("page", {200: Answer("A text.", media=("text/plain",))}, errors=())
 DEMO: Final = Doc("page", {200: Answer("The demo model.", (told.Demo,))}, errors=())

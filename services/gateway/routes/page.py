@@ -1,4 +1,4 @@
-"""GET /: a small page of ours."""
+"""GET /: the editor where it is installed, else a small page of ours; and the licences."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs.core.errors import Unauthorized
 from libs.core.jsonvalue import Json, JsonObject
 from services.gateway.gateway import Gateway
 from services.gateway.openapi import operations as told
@@ -27,7 +28,15 @@ STATIC: Final = {
     "index.html": "text/html; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
+    "gpl-3.0.txt": "text/plain; charset=utf-8",
 }
+EDITOR: Final = (
+    "<dt>ComfyUI's editor {version}</dt>"
+    "<dd>GNU General Public License, version 3 only (<a href='/licences/gpl-3.0.txt'>text</a>). "
+    "It comes from the package <code>comfyui-frontend-package</code>, is served as it came, and runs "
+    "in your browser. <a rel='noreferrer' href='{source}'>Source of this version</a>.</dd>"
+)
+NO_EDITOR: Final = "<dt>ComfyUI's editor</dt><dd>Not installed on this server.</dd>"
 
 
 @dataclass(frozen=True)
@@ -39,11 +48,37 @@ class PageRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("GET", "/", self.page, told.PAGE, api=False),
+            Route("GET", "/", self.root, told.PAGE, api=False),
+            Route("GET", "/page", self.page, told.PAGE, api=False),
+            Route("GET", "/licences", self.licences, told.PAGE, api=False),
+            Route("GET", "/licences/gpl-3.0.txt", self.gpl, told.TEXT, api=False),
             Route("GET", "/pages/page.js", self.script, told.SCRIPT, api=False),
             Route("GET", "/pages/page.css", self.style, told.STYLE, api=False),
             Route("GET", "/demo", self.demo, told.DEMO),
         )
+
+    async def root(self, request: Request) -> Response:
+        """Show the editor to whoever may use it; else the page."""
+        editor = self.gateway.editor
+        if editor is None:
+            return _static("index.html")
+        try:
+            await self.gateway.who(request)
+        except Unauthorized:
+            # The page asks for a key; the editor itself cannot.
+            return _static("index.html")
+        return editor.index()
+
+    async def licences(self, _request: Request) -> Response:
+        """Name the licences of what is served here, and where its source is."""
+        editor = self.gateway.editor
+        shown = (PAGES / "licences.html").read_text(encoding="utf-8")
+        words = EDITOR.format(version=editor.version, source=editor.source) if editor else NO_EDITOR
+        return _page(shown.replace("{editor}", words).encode())
+
+    async def gpl(self, _request: Request) -> Response:
+        """Return the GNU General Public License, version 3."""
+        return _static("gpl-3.0.txt")
 
     async def page(self, _request: Request) -> Response:
         """Show what this is, with a form that makes a picture."""
@@ -77,9 +112,13 @@ def _read(path: Path) -> Json:
 
 
 def _static(name: str) -> Response:
+    return _page((PAGES / name).read_bytes(), STATIC[name])
+
+
+def _page(content: bytes, mime: str = STATIC["index.html"]) -> Response:
     return Response(
-        (PAGES / name).read_bytes(),
-        media_type=STATIC[name],
+        content,
+        media_type=mime,
         headers={
             "Content-Security-Policy": POLICY,
             "Cache-Control": "no-cache",

@@ -73,7 +73,7 @@ def work(house: House) -> None:
 
 async def test_a_sentence_becomes_a_picture_on_the_page(house: House, page: Page):
     work(house)
-    await page.goto(house.url)
+    await page.goto(f"{house.url}/page")
     await page.get_by_text("Connected. Idle.").wait_for()
     assert "fox" in await page.locator("#card").inner_text()
     await page.get_by_label("What the picture shows").fill("a red heart")
@@ -95,7 +95,7 @@ async def test_with_keys_the_page_asks_for_one(engine: AsyncEngine, page: Page):
     async with open_house(engine, auth="keys") as house:
         work(house)
         key = await new_key(engine, "acme", "ann")
-        await page.goto(house.url)
+        await page.goto(f"{house.url}/page")
         await page.get_by_text("Enter an API key to begin.").wait_for()
         await page.get_by_label("API key").fill(token_of(key))
         await page.get_by_label("API key").blur()

@@ -208,7 +208,7 @@ async def test_probes_and_small_answers(house: House):
         assert (await house.http.get(path)).status_code == 200
         assert (await house.http.get(f"/api{path}")).status_code == 200
     assert (await house.http.get("/extensions")).json() == []
-    page = await house.http.get("/")
+    page = await house.http.get("/page")
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
@@ -221,7 +221,7 @@ async def test_a_gateway_that_has_not_read_the_queue_says_so(engine: AsyncEngine
         assert "queue" in ready.json()["missing"][0]
 
 
-@pytest.mark.parametrize("path", ["/user.css", "/templates/index.json", "/api/none", "/a/b/c"])
+@pytest.mark.parametrize("path", ["/user.css", "/templates/index.en.json", "/api/none", "/a/b/c"])
 async def test_unknown_paths_stay_unknown(house: House, path: str):
     answer = await house.http.get(path)
     assert answer.status_code == 404

@@ -1,0 +1,173 @@
+"""What the editor asks its server for besides prompts, files and node types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from libs.core.errors import NotFound, Refused
+from libs.core.jsonvalue import Json
+from libs.nodes.handbook import section
+from services.gateway.gateway import Gateway
+from services.gateway.http import read_command
+from services.gateway.openapi import studio as told
+from services.gateway.routes.nodes import HIDDEN_FOLDERS
+from services.gateway.routes.table import Route
+
+SUFFIXES: Final[tuple[str, ...]] = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+LISTED_MAX: Final = 1_000
+COLUMNS, ROWS = 80, 24
+
+
+@dataclass(frozen=True)
+class StudioRoutes:
+    """Small answers; what this server does not have is an empty list, or not found."""
+
+    gateway: Gateway
+
+    def routes(self) -> Iterable[Route]:
+        """Return the table of this file."""
+        return (*self._of_the_page(), *self._of_models(), *self._of_the_house())
+
+    def _of_the_page(self) -> Iterable[Route]:
+        subgraph, docs = "/global_subgraphs/{id}", "/docs/{node:path}/{page}"
+        return (
+            Route("GET", "/i18n", self.nothing, told.I18N),
+            Route("GET", "/global_subgraphs", self.nothing, told.SUBGRAPHS),
+            Route("GET", subgraph, self.no_subgraph, told.SUBGRAPH),
+            Route("GET", "/node_replacements", self.nothing, told.REPLACEMENTS),
+            Route("GET", "/workflow_templates", self.nothing, told.TEMPLATES),
+            Route("GET", "/templates/index.json", self.no_templates, told.NO_TEMPLATES, api=False),
+            Route("GET", docs, self.node_help, told.NODE_HELP, api=False),
+            Route("POST", "/users", self.no_new_user, told.NEW_USER),
+        )
+
+    def _of_models(self) -> Iterable[Route]:
+        models = "/experiment/models"
+        preview = f"{models}/preview/{{folder}}/{{index}}/{{file:path}}"
+        return (
+            Route("GET", models, self.folders, told.FOLDERS),
+            Route("GET", preview, self.no_preview, told.PREVIEW),
+            Route("GET", f"{models}/{{folder}}", self.models, told.MODELS),
+            Route("GET", "/view_metadata/{folder}", self.no_metadata, told.METADATA),
+        )
+
+    def _of_the_house(self) -> Iterable[Route]:
+        logs = "/internal/logs"
+        return (
+            Route("GET", logs, self.logs, told.LOGS, api=False),
+            Route("GET", f"{logs}/raw", self.raw_logs, told.RAW_LOGS, api=False),
+            Route("PATCH", f"{logs}/subscribe", self.subscribe, told.SUBSCRIBE, api=False),
+            Route("GET", "/internal/folder_paths", self.nothing, told.PATHS, api=False),
+            Route("GET", "/internal/files/{type}", self.files, told.INTERNAL_FILES, api=False),
+            Route("POST", "/free", self.free, told.FREE),
+        )
+
+    async def nothing(self, _request: Request) -> Response:
+        """Return an empty object: there is none of this here."""
+        return JSONResponse({})
+
+    async def no_templates(self, _request: Request) -> Response:
+        """Return an empty list of templates."""
+        return JSONResponse([])
+
+    async def no_subgraph(self, request: Request) -> Response:
+        """Say that there is no such shared subgraph."""
+        await self.gateway.who(request)
+        raise NotFound("There is no such subgraph", field="id")
+
+    async def no_new_user(self, request: Request) -> Response:
+        """Refuse to make a user: whoever runs this server does that, with an API key."""
+        await self.gateway.who(request)
+        raise Refused("Users are made with API keys, by whoever runs this server", field="username")
+
+    async def node_help(self, request: Request) -> Response:
+        """Return the handbook's words about a node type, as Markdown."""
+        who = await self.gateway.who(request)
+        schema = (await self.gateway.catalogues.of(who.owner)).types.get(
+            request.path_params["node"]
+        )
+        if schema is None or not request.path_params["page"].endswith(".md"):
+            raise NotFound("There is no such page", field="node")
+        return Response(section(schema), media_type="text/markdown")
+
+    async def folders(self, request: Request) -> Response:
+        """Return the kinds of model files that the fleet has."""
+        await self.gateway.who(request)
+        found = await self.gateway.archive.weights()
+        return JSONResponse(
+            [
+                {"name": name, "folders": [], "extensions": list(SUFFIXES)}
+                for name in sorted(set(found) - HIDDEN_FOLDERS)
+            ]
+        )
+
+    async def models(self, request: Request) -> Response:
+        """Return the model files of one kind, with sizes and times."""
+        await self.gateway.who(request)
+        files = (await self.gateway.archive.weights()).get(request.path_params["folder"])
+        if files is None:
+            raise NotFound("There is no such kind of model files", field="folder")
+        shown: list[Json] = [
+            {
+                "name": file.name,
+                "pathIndex": 0,
+                "size": file.size_bytes,
+                "modified": file.modified_ms / 1000,
+                "created": file.modified_ms / 1000,
+            }
+            for file in files
+        ]
+        return JSONResponse(shown)
+
+    async def no_preview(self, request: Request) -> Response:
+        """Say that there is no picture of this model."""
+        await self.gateway.who(request)
+        raise NotFound("There is no picture of this model", field="file")
+
+    async def no_metadata(self, request: Request) -> Response:
+        """Say that nothing is known of what is written in a model file."""
+        await self.gateway.who(request)
+        raise NotFound("Nothing is known of what is written in this file", field="filename")
+
+    async def logs(self, request: Request) -> Response:
+        """Return no lines: the logs of a fleet are not its users'."""
+        await self.gateway.who(request)
+        return JSONResponse("")
+
+    async def raw_logs(self, request: Request) -> Response:
+        """Return no lines, and the size of a terminal."""
+        await self.gateway.who(request)
+        return JSONResponse({"entries": [], "size": {"cols": COLUMNS, "rows": ROWS}})
+
+    async def subscribe(self, request: Request) -> Response:
+        """Take note that a log panel is open; there will be no lines."""
+        await self.gateway.who(request)
+        await read_command(request)
+        return Response(status_code=200)
+
+    async def files(self, request: Request) -> Response:
+        """Return the names of the caller's files, newest first if they were made here."""
+        who = await self.gateway.who(request)
+        kind = request.path_params["type"]
+        if kind in ("input", "temp"):
+            return JSONResponse(await self.gateway.archive.uploads(who.owner, kind))
+        if kind != "output":
+            raise Refused("type must be one of output, input, temp", field="type")
+        finished = await self.gateway.archive.history(who.owner, max_items=LISTED_MAX)
+        names = [
+            f"{output.subfolder}/{output.filename}" if output.subfolder else output.filename
+            for prompt in reversed(finished)
+            for output in prompt.outputs
+        ]
+        return JSONResponse(names[:LISTED_MAX])
+
+    async def free(self, request: Request) -> Response:
+        """Take note of a wish for memory: workers free it by themselves when they need it."""
+        await self.gateway.who(request)
+        await read_command(request)
+        return Response(status_code=200)
