@@ -96,6 +96,11 @@ class Picture:
         """What it takes in memory."""
         return self.pixels.nbytes
 
+    @property
+    def colours(self) -> Tensor:
+        """The pixels without alpha: models see three channels."""
+        return self.pixels[..., :3]
+
     def frames(self) -> list[NDArray[np.uint8]]:
         """Return each picture as bytes, cut off and not rounded."""
         return [np.clip(255.0 * frame.numpy(), 0, 255).astype(np.uint8) for frame in self.pixels]

@@ -46,7 +46,7 @@ class Vae:
 
     def encode(self, image: Picture) -> Latents:
         """Turn pictures into latents: the middle of what the network thinks likely."""
-        return Latents(self.encoded(whole_cells(image.pixels.movedim(-1, 1)) * 2.0 - 1.0))
+        return Latents(self.encoded(whole_cells(image.colours.movedim(-1, 1)) * 2.0 - 1.0))
 
     @torch.inference_mode()
     def decode_in_tiles(self, latent: Latents, tile_pixels: int, overlap_pixels: int) -> Picture:
@@ -58,7 +58,7 @@ class Vae:
     @torch.inference_mode()
     def encode_in_tiles(self, image: Picture, tile_pixels: int, overlap_pixels: int) -> Latents:
         """Turn pictures into latents in tiles that overlap, for less memory."""
-        pixels = whole_cells(image.pixels.movedim(-1, 1)) * 2.0 - 1.0
+        pixels = whole_cells(image.colours.movedim(-1, 1)) * 2.0 - 1.0
         tiling = Tiling.of_pictures(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
         return Latents(in_tiles(pixels, self.encoded, tiling))
 
@@ -86,7 +86,7 @@ class Vae:
         size = (image.height, image.width)
         values = functional.interpolate(mask.values[:, None], size=size, mode="bilinear")
         hole = whole_cells(values)
-        pixels = whole_cells(image.pixels.movedim(-1, 1))
+        pixels = whole_cells(image.colours.movedim(-1, 1))
         emptied = (pixels - GREY) * (1.0 - hole.round()) + GREY
         latents = self.encode(Picture(emptied.movedim(1, -1)))
         return latents.masked(Mask(grown(hole, grow_pixels)[:, 0].round()))
@@ -96,7 +96,7 @@ class Vae:
         size = (image.height, image.width)
         values = functional.interpolate(mask.values[:, None], size=size, mode="bilinear")
         kept = 1.0 - whole_cells(values).round()
-        pixels = whole_cells(image.pixels.movedim(-1, 1))
+        pixels = whole_cells(image.colours.movedim(-1, 1))
         emptied = (pixels - GREY) * kept + GREY
         return self.encode(image), self.encode(Picture(emptied.movedim(1, -1)))
 

@@ -93,7 +93,7 @@ class VideoVae(Vae):
 
 
 def _as_video(image: Picture) -> Tensor:
-    pixels = whole_cells(image.pixels.movedim(-1, 1)) * 2.0 - 1.0
+    pixels = whole_cells(image.colours.movedim(-1, 1)) * 2.0 - 1.0
     count = (len(pixels) - 1) // FRAMES_PER_CELL * FRAMES_PER_CELL + 1
     return pixels[:count].movedim(0, 1)[None]
 

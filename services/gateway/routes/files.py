@@ -17,6 +17,7 @@ from libs import glb
 from libs.core.errors import Refused
 from libs.core.jsonvalue import Json
 from services.gateway.domain.names import file_asked_for, folder_of, kind_of, upload_name
+from services.gateway.domain.ranges import byte_range
 from services.gateway.files import File, Upload
 from services.gateway.gateway import Gateway
 from services.gateway.http import parse_json, read_body
@@ -176,10 +177,19 @@ def _served(request: Request, file: File) -> Response:
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Cache-Control": "private, no-cache",
+        "Accept-Ranges": "bytes",
         "ETag": tag,
     }
     known = (one.strip().removeprefix("W/") for one in _named(request, "if-none-match"))
     if any(one in (tag, "*") for one in known):
         return Response(status_code=304, headers=headers)
     mime = file.mime if inline else "application/octet-stream"
-    return Response(file.data, media_type=mime, headers=headers)
+    size = len(file.data)
+    asked = byte_range(request.headers.get("range", ""), size)
+    if asked is None or request.headers.get("if-range", tag) != tag:
+        return Response(file.data, media_type=mime, headers=headers)
+    if not asked:
+        return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+    headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{size}"
+    part = file.data[asked.start : asked.stop]
+    return Response(part, status_code=206, media_type=mime, headers=headers)

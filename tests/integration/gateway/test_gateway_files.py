@@ -63,6 +63,50 @@ async def test_a_released_picture_is_served_byte_for_byte(house: House, form: st
     assert again.status_code == 304
 
 
+@pytest.mark.covers("R002")
+@pytest.mark.parametrize("mime", ["video/mp4", "video/webm", "image/gif"])
+async def test_a_film_is_served_whole_and_in_the_parts_that_players_ask_for(
+    house: House, mime: str
+):
+    data = bytes(range(256)) * 4
+    name = await made(house, data, mime=mime, filename=f"film.{mime[6:]}")
+
+    async def asked(span: str, **headers: str) -> Any:
+        headers = {"Range": span, **headers}
+        return await house.http.get("/view", params={"filename": name}, headers=headers)
+
+    whole = await house.http.get("/view", params={"filename": name})
+    assert (whole.status_code, whole.content) == (200, data)
+    for header, told in (
+        ("content-type", mime),
+        ("accept-ranges", "bytes"),
+        ("content-disposition", f'filename="{name}"'),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; sandbox"),
+    ):
+        assert whole.headers[header] == told
+    part = await asked("bytes=10-19")
+    assert (part.status_code, part.content) == (206, data[10:20])
+    assert part.headers["content-range"] == "bytes 10-19/1024"
+    assert part.headers["content-type"] == mime
+    assert (await asked("bytes=1000-")).content == data[1000:]
+    assert (await asked("bytes=-24")).content == data[1000:]
+    assert (await asked("bytes=0-99999")).headers["content-range"] == "bytes 0-1023/1024"
+    beyond = await asked("bytes=1024-")
+    assert (beyond.status_code, beyond.content) == (416, b"")
+    assert beyond.headers["content-range"] == "bytes */1024"
+    for odd in ("bytes=0-1,5-6", "bytes=-", "bytes=9-1", "pages=1-2"):
+        assert (await asked(odd)).status_code == 200
+    assert (await asked("bytes=0-1", **{"If-Range": '"old"'})).status_code == 200
+
+
+async def test_a_gif_is_shown_smaller_and_not_uploaded(house: House):
+    name = await made(house, picture("GIF"), mime="image/gif", filename="a.gif")
+    answer = await house.http.get("/view", params={"filename": name, "preview": "webp;80"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+    assert (await upload(house, picture("GIF"), "a.gif")).status_code == 415
+
+
 @pytest.mark.covers("R204", "R205")
 async def test_subfolder_and_type_are_part_of_the_name(house: House):
     name = await made(house, picture(), subfolder="a/b", folder="temp")

@@ -17,6 +17,9 @@ from libs.events.execution import NodeFinished, Output
 from libs.events.moderation import OutputBlocked, OutputReleased, PromptBlocked, PromptCleared
 from libs.events.prompt import PromptSubmitted
 from libs.events.verdict import PromptValidated, WorkEstimate
+from libs.media.films import encode_film
+from libs.media.pictures import encode_animated_webp, encode_gif
+from libs.media.png import encode_animated_png
 from libs.sealed.vault import MemoryVault
 from services.moderation.classifiers import OpenNsfw, PictureClassifier
 from services.moderation.handlers import Moderation
@@ -173,6 +176,64 @@ async def test_bytes_that_only_claim_to_be_a_picture_are_blocked():
     async with running(place.bus, place.service):
         await place.submit("a trick")
         await place.finish(b"not a picture at all")
+        await place.bus.drain()
+    (said,) = place.said()
+    assert isinstance(said, OutputBlocked)
+    assert said.category == "unjudged"
+
+
+def grey(level: int) -> Any:
+    return np.full((32, 32, 3), level, np.uint8)
+
+
+class SeesWhite(OpenNsfw):
+    """The real way to look, and a network that finds white unsafe."""
+
+    def _score(self, frame: Image.Image) -> float:
+        return 0.99 if frame.resize((1, 1)).convert("L").getpixel((0, 0)) > 200 else 0.01  # type: ignore[operator]
+
+
+def encoded(kind: str, drawn: list[Any]) -> bytes:
+    texts: dict[str, str] = {}
+    match kind:
+        case "image/gif":
+            return encode_gif(drawn, 10)
+        case "image/png":
+            return encode_animated_png(drawn, texts, 100)
+        case "image/webp":
+            return encode_animated_webp(
+                drawn, texts, fps=10, lossless=True, quality=80, method="fastest"
+            )
+        case "video/webm":
+            return encode_film(drawn, texts, codec="vp9", fps=10)
+    return encode_film(drawn, texts, codec="h264", fps=10)
+
+
+MOVING = ["image/gif", "image/png", "image/webp", "video/webm", "video/mp4"]
+
+
+@pytest.mark.covers("R339")
+@pytest.mark.parametrize("mime", MOVING)
+@pytest.mark.parametrize(("unsafe", "answer"), [((), OutputReleased), ((24,), OutputBlocked)])
+async def test_what_moves_is_judged_by_its_frames_to_the_last(mime, unsafe, answer):
+    drawn = [grey(255 if number in unsafe else 40 + number) for number in range(25)]
+    place = Place(SeesWhite(1))
+    async with running(place.bus, place.service):
+        await place.submit("a film")
+        await place.finish(encoded(mime, drawn), mime)
+        await place.bus.drain()
+    (said,) = place.said()
+    assert isinstance(said, answer)
+    assert said.classifier
+    assert (await place.artifacts.info(RELEASED) is None) == (answer is OutputBlocked)
+
+
+@pytest.mark.parametrize("mime", ["video/mp4", "video/webm", "image/gif"])
+async def test_a_film_that_cannot_be_opened_is_blocked(mime):
+    place = Place(OpenNsfw(1))
+    async with running(place.bus, place.service):
+        await place.submit("a trick")
+        await place.finish(b"GIF89a and nothing behind it", mime)
         await place.bus.drain()
     (said,) = place.said()
     assert isinstance(said, OutputBlocked)
