@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -28,12 +28,12 @@ Weights = tuple[Mapping[str, tuple[str, ...]], Mapping[str, int]]
 
 @dataclass
 class Unread(Container[str]):
-    """Stands for uploads that were not read: it has every file, and notes that it was asked."""
+    """Stands for files that were not read: it has every file, and notes which was asked for."""
 
-    asked: bool = False
+    asked: set[str] = field(default_factory=set)
 
-    def __contains__(self, _name: object) -> bool:
-        self.asked = True
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
         return True
 
 
@@ -45,7 +45,7 @@ class Validator:
     vault: Vault
     types: Mapping[str, NodeSchema]
     weights: Callable[[], Awaitable[Weights]]
-    uploads: Callable[[str, str], Awaitable[frozenset[str]]]
+    files: Callable[[str, str, Iterable[str]], Awaitable[frozenset[str]]]
     folds: Folds[bool] = field(default_factory=Folds)
 
     async def on_prompt_submitted(self, recorded: Recorded[PromptSubmitted]) -> None:
@@ -73,7 +73,7 @@ class Validator:
     async def _judge(
         self, recorded: Recorded[PromptSubmitted], workflow: JsonObject
     ) -> Accepted | RefusedPrompt:
-        """Reach a verdict; the user's uploads are read only for a graph that names files."""
+        """Reach a verdict; the user's files are read only for a graph that names some."""
         choices, sizes_mib = await self.weights()
         judge = partial(
             verdict,
@@ -88,7 +88,8 @@ class Validator:
         reached = judge(known_files=unread)
         if not unread.asked:
             return reached
-        return judge(known_files=await self.uploads(recorded.tenant, recorded.event.user_id))
+        user = recorded.event.user_id
+        return judge(known_files=await self.files(recorded.tenant, user, unread.asked))
 
     async def _rejected(
         self, recorded: Recorded[PromptSubmitted], reached: RefusedPrompt

@@ -6,8 +6,7 @@ from libs.chassis.fleet import Fleet
 from libs.chassis.service import Resources, Service
 from libs.events.prompt import PromptSubmitted
 from libs.nodes.registry import schemas
-from libs.store.engine import reading
-from libs.store.readmodels import uploads
+from services.validator.files import PostgresFiles
 from services.validator.handlers import Validator, Weights
 
 
@@ -19,15 +18,11 @@ def build(resources: Resources) -> Service:
         known = await fleet.weights()
         return known.choices, known.sizes_mib
 
-    async def uploads_of(tenant: str, user_id: str) -> frozenset[str]:
-        async with reading(resources.database) as connection:
-            return frozenset(await uploads.names(connection, tenant, user_id, "input"))
-
     validator = Validator(
         journal=resources.bus.journal,
         vault=resources.vault,
         types=schemas(),
         weights=weights,
-        uploads=uploads_of,
+        files=PostgresFiles(resources.database).known,
     )
     return Service(name="validator", reacts={PromptSubmitted: validator.on_prompt_submitted})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -36,13 +37,13 @@ async def verdict_on(
     async def weights() -> Weights:
         return {"checkpoints": ("sd.safetensors",)}, {"checkpoints/sd.safetensors": 2000}
 
-    async def uploads(_tenant: str, user: str) -> frozenset[str]:
+    async def files(_tenant: str, user: str, names: Iterable[str]) -> frozenset[str]:
         if asked is not None:
             asked.append(user)
-        return frozenset({"cat.png"})
+        return frozenset({"cat.png", "film.mp4 [output]"} & set(names))
 
     hands = Validator(
-        journal=bus.journal, vault=vault, types=schemas(), weights=weights, uploads=uploads
+        journal=bus.journal, vault=vault, types=schemas(), weights=weights, files=files
     )
     service = Service(name="validator", reacts={PromptSubmitted: hands.on_prompt_submitted})
     async with running(bus, service):
@@ -137,3 +138,14 @@ async def test_uploads_are_read_only_for_a_graph_that_names_a_file():
     }
     await verdict_on({"prompt": graph}, asked=asked)
     assert set(asked) == {"ada"}
+
+
+@pytest.mark.parametrize(("name", "valid"), [("film.mp4", True), ("other.mp4", False)])
+async def test_a_graph_may_open_what_an_earlier_prompt_made(name, valid):
+    graph = {
+        "1": {"class_type": "LoadVideo", "inputs": {"file": f"{name} [output]"}},
+        "2": {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}},
+        "3": {"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}},
+    }
+    event, _ = await verdict_on({"prompt": graph})
+    assert isinstance(event, PromptValidated) is valid
