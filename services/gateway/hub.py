@@ -36,12 +36,12 @@ class Socket:
         self._line: deque[str | bytes] = deque()
         self._news = asyncio.Event()
 
-    def send(self, text: str) -> None:
+    def send(self, message: str | bytes) -> None:
         """Put a frame at the end of the line."""
         if len(self._line) >= self._frames_max:
             self.drop("too slow")
             return
-        self._line.append(text)
+        self._line.append(message)
         self._news.set()
 
     def show(self, preview: bytes) -> None:
@@ -112,6 +112,12 @@ class Hub:
         if socket is not None:
             for frame in frames:
                 socket.send(text_of(frame))
+
+    def send(self, owner: Owner, client_id: str, message: bytes) -> None:
+        """Send bytes to the one client that they are for, if it is here."""
+        socket = self._sockets.get(owner, {}).get(client_id) if client_id else None
+        if socket is not None:
+            socket.send(message)
 
     def show(self, owner: Owner, client_id: str, *, plain: bytes, placed: bytes) -> None:
         """Send a preview to the one client that it is for, in the form that it knows."""

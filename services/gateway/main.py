@@ -37,6 +37,7 @@ from services.gateway.routes.studio import StudioRoutes
 from services.gateway.routes.table import add_routes
 from services.gateway.routes.userdata import UserdataRoutes
 from services.gateway.routes.ws import SocketRoute
+from services.gateway.sending import Sending
 from services.gateway.settings import GatewaySettings
 from services.gateway.telling import Telling
 from services.gateway.withdrawal import Withdrawals
@@ -79,7 +80,8 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
     journal, vault = resources.bus.journal, resources.vault
     archive = Archive(resources.database)
     hub = Hub(settings.ws_sockets_max, settings.ws_frames_max)
-    telling = Telling(hub, vault, settings.signal_wait_seconds, time.monotonic)
+    sending = Sending(hub, resources.artifacts.get)
+    telling = Telling(hub, vault, settings.signal_wait_seconds, time.monotonic, sending)
     live = Live(resources.bus, archive, hub, telling)
     catalogues = Catalogues(archive, settings.catalogue_seconds, time.monotonic)
     return Gateway(

@@ -29,6 +29,7 @@ from services.gateway.domain.queue import Key
 from services.gateway.domain.sequence import Passed, Sequence, Shown, Started
 from services.gateway.domain.story import Story
 from services.gateway.hub import Hub
+from services.gateway.sending import Sending
 
 UNSEAL_SECONDS = 2.0
 
@@ -43,6 +44,7 @@ class Telling:
     vault: Vault
     wait_seconds: float
     clock: Callable[[], float]
+    sending: Sending | None = None
     _sequences: dict[Key, Sequence] = field(default_factory=dict)
     _unsealing: dict[Key, set[asyncio.Task[None]]] = field(default_factory=dict)
 
@@ -61,8 +63,11 @@ class Telling:
             case NodeFinished():
                 sequence.hear(Shown(event, recorded.seq, None if event.ui else {}))
                 self._unseal(story, sequence, event)
+                if self.sending is not None:
+                    self.sending.hear(_key(story), event)
             case OutputReleased() | OutputBlocked():
                 sequence.judge(event)
+                self._send_picture(story, event)
             case ExecutionFinished() | ExecutionFailed() | ExecutionInterrupted():
                 sequence.hear(Passed(event.order))
         self._tell(story, sequence)
@@ -87,7 +92,7 @@ class Telling:
         return sequence.catch_up() if sequence else []
 
     def needs_time(self, story: Story) -> bool:
-        """Say whether the end cannot be told before something is unsealed."""
+        """Say whether the end cannot be told before something is unsealed or sent."""
         return story.failed is not None or bool(self._unsealing.get(_key(story)))
 
     async def detail(self, story: Story) -> JsonObject:
@@ -104,6 +109,8 @@ class Telling:
         sequence = self._sequences.pop(key, None)
         for task in self._unsealing.pop(key, set()):
             task.cancel()
+        if self.sending is not None:
+            self.sending.forget(key)
         told = sequence.flush() if sequence else []
         at_work = sequence.at_work if sequence else None
         ended_ms = int(story.ended_at.timestamp() * 1000) if story.ended_at else 0
@@ -127,13 +134,24 @@ class Telling:
     def _send(self, story: Story, frames: list[Frame]) -> None:
         self.hub.tell(story.owner, story.submitted.client_id, frames)
 
+    def _send_picture(self, story: Story, event: OutputReleased | OutputBlocked) -> None:
+        if self.sending is None or isinstance(event, OutputBlocked):
+            return
+        task = self.sending.send(_key(story), story, event)
+        if task is not None:
+            self._await(story, task)
+
+    def _await(self, story: Story, task: asyncio.Task[None]) -> None:
+        """Let the end wait for something, within its bound."""
+        tasks = self._unsealing.setdefault(_key(story), set())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
     def _unseal(self, story: Story, sequence: Sequence, event: NodeFinished) -> None:
         if event.ui is None:
             return
-        tasks = self._unsealing.setdefault(_key(story), set())
-        task = asyncio.ensure_future(self._give_ui(story, sequence, event, event.ui))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        work = self._give_ui(story, sequence, event, event.ui)
+        self._await(story, asyncio.ensure_future(work))
 
     async def _give_ui(
         self, story: Story, sequence: Sequence, event: NodeFinished, sealed: Sealed

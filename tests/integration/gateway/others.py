@@ -196,6 +196,7 @@ class Others:
         prompt_id: str,
         *outputs: Output,
         node_id: str = "3",
+        node_type: str = "SaveImage",
         ui: Json = None,
         tenant: str = "local",
     ) -> None:
@@ -208,7 +209,7 @@ class Others:
                 worker_id="ada",
                 order=self.order(prompt_id),
                 node_id=node_id,
-                node_type="SaveImage",
+                node_type=node_type,
                 outputs=outputs,
                 ui=sealed,
             ),
