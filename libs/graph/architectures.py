@@ -118,9 +118,9 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         height=576,
         vram_gib_min=16,
         structure="UNet over time",
-        variants=("14 frames", "25 frames"),
+        variants=("SVD, 14 frames", "SVD-XT, 25 frames"),
         lora_compatible=False,
-        note="Goes on from one picture; 14 to 25 frames.",
+        note="Input: a single picture. Output: 14 to 25 frames.",
         files=("*svd*",),
     ),
     Facts(
@@ -131,7 +131,7 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         vram_gib_min=12,
         structure="Stable Diffusion with a motion module",
         text_encoders=("CLIP-L",),
-        note="16 to 32 frames.",
+        note="Input: a text, or a picture, with a motion module. Output: 16 to 32 frames.",
     ),
     Facts(
         name="cogvideox",
@@ -141,8 +141,9 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         vram_gib_min=24,
         structure="Transformer over pictures and time",
         text_encoders=("T5-XXL",),
-        variants=("2B", "5B", "1.5"),
-        note="Up to six seconds.",
+        variants=("2B", "5B", "1.5", "5B and 1.5 that begin with a picture"),
+        lora_compatible=False,
+        note="Input: a text. Output: up to 6 seconds.",
         files=("*cogvideo*",),
     ),
 )

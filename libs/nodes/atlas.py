@@ -27,6 +27,9 @@ FILES = """
 | a diffusion network alone: `flux1-dev.safetensors`, `flux1-dev-Q4_K_S.gguf` | `diffusion_models` (or `unet`) | `UNETLoader`, `UnetLoaderGGUF` |
 | text encoders: `clip_l`, `clip_g`, `t5xxl_fp16`, `t5xxl_fp8_e4m3fn` | `text_encoders` (or `clip`) | `CLIPLoader`, `DualCLIPLoader`, `TripleCLIPLoader` |
 | a VAE alone: `ae.safetensors` | `vae` | `VAELoader` |
+| a motion module of AnimateDiff: `mm_sd_v15_v2.safetensors` | `motion` | `MotionModelLoader` |
+| a CLIP vision network | `clip_vision` | `CLIPVisionLoader` |
+| CogVideoX: its transformer, T5 and its VAE | `diffusion_models`, `text_encoders`, `vae` | `CogVideoXLoader` |
 | a tokenizer of T5 that is not the usual one | beside its encoder, or `tokenizers` | found by itself |
 
 The vocabulary of T5 1.1 ships with the house. An encoder with another one brings it in its own file (GGUF, or a tensor
@@ -41,7 +44,7 @@ The vocabulary of T5 1.1 ships with the house. An encoder with another one bring
   the mask. `InstructPixToPixConditioning` shows Flux Canny and Flux Depth the drawing that they follow.
 - Two models of one kind are blended with `ModelMergeSimple` and its neighbours.
 
-Example workflows for each kind lie in `libs/nodes/examples`.
+How videos are made: [videos.md](videos.md). Example workflows for each kind lie in `libs/nodes/examples`.
 """
 
 

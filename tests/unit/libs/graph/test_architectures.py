@@ -68,6 +68,14 @@ def test_videos_want_more():
     assert (cog.height, cog.width, cog.vram_gib_min) == (480, 720, 24)
 
 
+@pytest.mark.covers("R138", "R139", "R142", "R143", "R146", "R147")
+def test_what_goes_into_a_video_and_how_long_it_becomes_is_said():
+    assert facts("svd").note == "Input: a single picture. Output: 14 to 25 frames."
+    assert "a text, or a picture, with a motion module" in facts("animatediff").note
+    assert "16 to 32 frames" in facts("animatediff").note
+    assert facts("cogvideox").note == "Input: a text. Output: up to 6 seconds."
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
