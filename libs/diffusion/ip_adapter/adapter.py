@@ -117,7 +117,7 @@ class Example:
                     stack.callback(handle.remove)
 
             def hear(call: Call) -> None:
-                present.sides = call.positive
+                present.sides = call.positive or (True,)
                 present.counts = self.last <= call.sigma <= self.first
 
             yield hear
@@ -153,7 +153,7 @@ class Known:
         query, self._query = self._query, None
         if query is None or not self.present.counts:
             return None
-        per_entry = len(query) // max(1, len(self.present.sides))
+        per_entry = len(query) // len(self.present.sides)
         added = [
             self._answer(query[at * per_entry : (at + 1) * per_entry], positive)
             for at, positive in enumerate(self.present.sides)

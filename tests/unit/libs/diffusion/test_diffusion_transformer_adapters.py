@@ -136,6 +136,23 @@ def test_a_lora_of_joined_layers_changes_each_of_ours(house, tmp_path, kind, ste
     assert all(torch.equal(parameter(changed, name), parameter(model, name)) for name in untouched)
 
 
+@pytest.mark.covers("R137")
+def test_a_lora_changes_what_flux_paints(house, tmp_path):
+    loader, networks, models, _ = house
+    up, down = low_rank(64, 64)
+    stem = "transformer.single_transformer_blocks.0.attn.to_q"
+    tensors = {f"{stem}.lora_B.weight": up, f"{stem}.lora_A.weight": down}
+    lora = loader.lora(tiny.written(tmp_path / "l.safetensors", tensors, torch.float32))
+    sides = (text(networks["flux"]),) * 2
+    plain, changed, none = (
+        latent_of(lora.applied(models["flux"], None, strength, 0.0)[0], *sides)
+        for strength in (0.0, 0.8, 0.0)
+    )
+    assert torch.equal(plain, none)
+    assert changed.isfinite().all()
+    assert not torch.allclose(plain, changed)
+
+
 def test_text_encoders_are_counted_as_files_count_them():
     counted = {
         names: [set(one) for one in tower_numbers(names.split())]
