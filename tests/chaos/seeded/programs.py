@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -99,7 +99,7 @@ def validator(reach: Reach) -> Program:
         reach.ground.database.require()
         return {}, {}
 
-    async def uploads(_tenant: str, _user: str) -> frozenset[str]:
+    async def files(_tenant: str, _user: str, _asked: Iterable[str]) -> frozenset[str]:
         return frozenset()
 
     hands = Validator(
@@ -107,7 +107,7 @@ def validator(reach: Reach) -> Program:
         vault=reach.ground.vault,
         types=schemas(),
         weights=weights,
-        uploads=uploads,
+        files=files,
     )
     return Program(Service(name="validator", reacts={PromptSubmitted: hands.on_prompt_submitted}))
 
