@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from libs.diffusion.adapters.blend import SharesByBlock, blended
 from libs.diffusion.architectures.base import Architecture, Hears, NetworkPatch, moved
+from libs.diffusion.fast.levers import Levers
 from libs.diffusion.noise import TorchNoise, entry_in_cells, mask_in_cells
 from libs.diffusion.patches.freeu import FreeU
 from libs.diffusion.placement import Placement
@@ -51,6 +52,7 @@ class Model(Leading):
     mix: Mix = linear
     patches: tuple[NetworkPatch, ...] = ()
     mask_at: MaskAt | None = None
+    levers: Levers = field(default_factory=Levers)
 
     @property
     def family(self) -> str:
@@ -211,6 +213,8 @@ class Model(Leading):
             return self.architecture.evaluate(network, placed)
 
         with ExitStack() as stack:
-            given = [stack.enter_context(patch.inject(network)) for patch in self.patches]
+            stack.enter_context(self.levers.pulled(network))
+            patches = (*self.patches, *self.levers.patches)
+            given = [stack.enter_context(patch.inject(network)) for patch in patches]
             hearers.extend(hear for hear in given if hear is not None)
             yield evaluate

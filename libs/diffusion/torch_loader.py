@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from libs.diffusion.adapters.blend import completed
 from libs.diffusion.adapters.lora import Lora
 from libs.diffusion.architectures.cogvideo import CogVideo
 from libs.diffusion.control.controlnet import ControlNet
+from libs.diffusion.fast.levers import DeviceFacts, Levers, choose
 from libs.diffusion.ip_adapter.adapter import IpAdapter
 from libs.diffusion.ip_adapter.network import build_ip_network, layer_numbers
 from libs.diffusion.loader import motion
@@ -45,6 +47,7 @@ from libs.diffusion.values import (
 from libs.diffusion.video_vae import VIDEO_CHANNELS, frames_in
 from libs.diffusion.vision import ClipVision
 from libs.media.frames import Pixels
+from libs.nodes.profiles import EXACT
 from libs.sampling.noise import COMPATIBILITY_REFERENCE
 
 
@@ -52,17 +55,28 @@ from libs.sampling.noise import COMPATIBILITY_REFERENCE
 class TorchLoader:
     """Makes values on torch. Networks are read when first used, and shared while they fit.
 
-    `compatibility` is the number of the newest ComfyUI pull request whose numbers are followed.
+    `compatibility` is the number of the newest ComfyUI pull request whose numbers are followed,
+    and `profile` says whether runs must repeat their bytes.
     """
 
     placement: Placement
     cache: ModelCache
     compatibility: int = COMPATIBILITY_REFERENCE
+    profile: str = EXACT
 
     @property
     def shelf(self) -> Shelf:
         """Where the networks lie."""
-        return Shelf(self.placement, self.cache, self.compatibility)
+        return Shelf(self.placement, self.cache, self.compatibility, self.levers)
+
+    @cached_property
+    def levers(self) -> Levers:
+        """What the profile does on the device."""
+        return choose(self.profile, DeviceFacts.of(self.placement.device))
+
+    def as_profile(self, profile: str) -> TorchLoader:
+        """Return a loader of another profile over the same cache."""
+        return self if profile == self.profile else replace(self, profile=profile)
 
     def checkpoint(self, path: Path) -> tuple[Model, Clip, Vae]:
         """Return the three parts of a checkpoint file, or of a diffusers folder."""

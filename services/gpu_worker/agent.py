@@ -279,6 +279,7 @@ class Agent:
             inventory=self.inventory,
             stop_seconds=self.settings.stop_seconds,
             previews=submitted.wants_previews and self.may_preview(answer.tenant),
+            profile=self.settings.profile,
         )
 
     # Leaving.

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from libs.core.jsonvalue import Json, JsonObject
+from libs.nodes.profiles import EXACT
 
 if TYPE_CHECKING:
     from libs.diffusion.torch_loader import TorchLoader
@@ -89,19 +90,31 @@ class Backend:
             return {"free_mib": self.torch.cuda.mem_get_info()[0] // MIB}
         return {"free_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // MIB}
 
-    def begin(self) -> None:
-        """Count the memory of the next job from here on."""
+    def begin(self, profile: str) -> TorchLoader:
+        """Count the peak of memory from here on, and return the loader of a profile."""
+        from libs.diffusion.determinism import pin_kernels
+
         if self.on_cuda:
             self.torch.cuda.reset_peak_memory_stats()
+        loader = self.loader.as_profile(profile)
+        pin_kernels(pinned=profile == EXACT)
+        return loader
 
-    def facts(self, weights: Mapping[str, str]) -> JsonObject:
+    def facts(self, weights: Mapping[str, str], profile: str) -> JsonObject:
         """Return what is known of a job that finished: its peak and what its bytes rest on.
 
         `weights` maps the files that it used to their sha256.
         """
         from libs.diffusion.determinism import fingerprint
 
-        facts = fingerprint(weights, self.loader.placement, self.loader.compatibility)
+        loader = self.loader.as_profile(profile)
+        facts = fingerprint(
+            weights,
+            loader.placement,
+            loader.compatibility,
+            profile=profile,
+            levers=loader.levers.told(),
+        )
         peak = self.torch.cuda.max_memory_allocated() // MIB if self.on_cuda else 0
         return {"peak_vram_mib": peak, "fingerprint": cast("Json", facts)}
 

@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from libs.core.jsonvalue import Json, JsonObject
+from libs.nodes.profiles import EXACT
 from services.gpu_worker import metrics
 from services.gpu_worker.frames import Frame, read_frame
 from services.gpu_worker.settings import WorkerSettings
@@ -34,6 +35,8 @@ PINNED: Final[Mapping[str, str]] = {
     "MKL_CBWR": "AVX2",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+# Read when CUDA begins: a prompt of the other profile may want it.
+ALWAYS_PINNED: Final = ("CUBLAS_WORKSPACE_CONFIG",)
 
 
 def engine_command(fd: int) -> tuple[str, ...]:
@@ -51,7 +54,11 @@ def engine_environment(settings: WorkerSettings) -> dict[str, str]:
         "MKL_NUM_THREADS": threads,
         # Threads that spin while they wait steal the very core that the others need.
         "OMP_WAIT_POLICY": "PASSIVE",
-        **PINNED,
+        **{
+            name: value
+            for name, value in PINNED.items()
+            if settings.profile == EXACT or name in ALWAYS_PINNED
+        },
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "STUDIO_ENGINE": "portable" if settings.is_portable else "torch",

@@ -10,6 +10,7 @@ from typing import cast
 from libs.core.errors import NotFound
 from libs.core.jsonvalue import Json, JsonObject
 from libs.nodes.context import Loader, OutputFile, SavedFile
+from libs.nodes.profiles import EXACT
 from services.gpu_worker.calls import Calls
 
 
@@ -30,6 +31,7 @@ class Job:
     scope: str
     traced: bool = False
     previews: bool = False
+    profile: str = EXACT
 
     @classmethod
     def of(cls, facts: JsonObject) -> Job:
@@ -49,7 +51,13 @@ class Job:
             scope=str(facts["scope"]),
             traced=bool(facts.get("traced")),
             previews=bool(facts.get("previews")),
+            profile=str(facts.get("profile", EXACT)),
         )
+
+    @property
+    def sharing(self) -> str:
+        """Return under what results are remembered: what one profile made no other one takes."""
+        return f"{self.scope}/{self.profile}"
 
     @property
     def mark(self) -> JsonObject:

@@ -80,7 +80,6 @@ class Engine:
             frame = self._jobs.get()
             job = Job.of(frame.facts)
             self.watching.present = Stopwatch(on=job.traced)
-            backend.begin()
             execution = _Execution(self, executor, backend, job)
             kind, facts = execution.outcome()
             self._stopped.clear()
@@ -117,7 +116,7 @@ class _Execution:
             self._execute()
             with self.watch.part("digest weights"):
                 digests = self.engine.digests.of(self.weights)
-            kind, facts = "finished", self.backend.facts(digests)
+            kind, facts = "finished", self.backend.facts(digests, self.job.profile)
         except Interrupted as stopped:
             kind, facts = "interrupted", _place(stopped.facts)
         except NodeFailed as failed:
@@ -183,6 +182,7 @@ class _Execution:
             raise Interrupted("the run was stopped")
 
     def _execute(self) -> None:
+        loader = self.backend.begin(self.job.profile)
         with self.watch.part("plan"):
             graph, made, catalogue = self._planned()
         self.types = {node.id: node.type for node in graph.nodes.values()}
@@ -193,13 +193,13 @@ class _Execution:
                 job=self.job,
                 node_id=node_id,
                 prompt=prompt,
-                loader=cast("Loader", self.backend.loader),
+                loader=cast("Loader", loader),
                 calls=self.engine.calls,
                 on_step=self.step,
                 on_preview=self.preview,
             )
 
-        self.executor.execute(graph, made, context_of, self, self.job.scope)
+        self.executor.execute(graph, made, context_of, self, self.job.sharing)
 
     def _planned(self) -> tuple[Graph, Plan, Catalogue]:
         job = self.job

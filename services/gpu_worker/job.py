@@ -22,6 +22,7 @@ from libs.events.execution import (
 from libs.events.prompt import PromptSubmitted
 from libs.events.verdict import PromptValidated
 from libs.nodes.context import OutputFile
+from libs.nodes.profiles import EXACT, PROFILES
 from libs.sealed.base import Vault
 from libs.telemetry import tracing
 from libs.weights.folder import Inventory
@@ -52,6 +53,7 @@ class Job:
     inventory: Inventory
     stop_seconds: float
     previews: bool = False
+    profile: str = EXACT
     stopping: bool = False
     ended: bool = False
     outcome: str = "abandoned"
@@ -139,6 +141,7 @@ class Job:
                 "scope": f"{self.outlet.tenant}/{self.submitted.user_id}",
                 "traced": self._heard.on,
                 "previews": self.previews,
+                "profile": profile_of(extra, self.profile),
             },
         )
 
@@ -334,6 +337,12 @@ class Job:
             "worker_id": self.outlet.worker_id,
             "order": order,
         }
+
+
+def profile_of(extra: Json, default: str) -> str:
+    """Return the profile that a prompt asks for, the worker's if it asks for none."""
+    wish = extra.get("profile") if isinstance(extra, dict) else None
+    return wish if isinstance(wish, str) and wish in PROFILES else default
 
 
 def _output_file(frame: Frame) -> OutputFile:

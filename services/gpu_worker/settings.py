@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.nodes.profiles import EXACT, Profile
+
 Device = Literal["auto", "cpu", "cuda", "coreml", "directml"]
 Engine = Literal["auto", "torch", "portable"]
 Precision = Literal[
@@ -47,6 +49,11 @@ class WorkerSettings(BaseSettings):
         description="Numbers of diffusion networks: to compute in (fp32, fp16, bf16), or to keep "
         "weights in (fp8, int8), in less memory. auto is fp16 on a GPU and fp32 on a CPU; the "
         "engine does not start with one that its device lacks.",
+    )
+    profile: Profile = Field(
+        default=EXACT,
+        description="How to compute prompts that do not say it in `extra_data.profile`: exact "
+        "repeats its bytes, fast approximates the same picture in less time.",
     )
     threads: int = Field(
         default=0, ge=0, le=256, description="CPU threads of the engine; 0 takes all cores."

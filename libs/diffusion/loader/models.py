@@ -48,6 +48,7 @@ def model_in(
         compatibility=shelf.compatibility,
         draw_preview=_preview(vae, architecture.latent),
         levels=architecture.levels,
+        levers=shelf.levers,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from libs.diffusion.fast.levers import Levers
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.placement import Placement
 from libs.diffusion.precision import DEFAULT, stored
@@ -24,6 +25,7 @@ class Shelf:
     placement: Placement
     cache: ModelCache
     compatibility: int
+    levers: Levers = field(default_factory=Levers)
 
     def resident(
         self,
@@ -37,8 +39,14 @@ class Shelf:
     ) -> Resident[M]:
         """Return a pointer to a part of a file that `load` reads, once, onto the device.
 
-        `blank` makes it without numbers, and `storage` says how its weights are kept.
+        `blank` makes it without numbers, and `storage` says how its weights are kept. One in
+        another form than the file's is kept beside that of other runs, never instead of it.
         """
         place = device or self.placement.device
-        key = (*file.key, storage, part, str(place))
-        return Resident(self.cache, key, lambda: stored(load(), storage), place, blank)
+        form = ("fast",) if self.levers.changes_network else ()
+        key = (*file.key, storage, *form, part, str(place))
+
+        def prepared() -> M:
+            return self.levers.prepared(stored(load(), storage))
+
+        return Resident(self.cache, key, prepared, place, blank)

@@ -13,6 +13,7 @@ from libs.graph.parse import parse
 from libs.graph.refusal import GraphRefused, problem, shown
 from libs.graph.value import Dialect
 from libs.nodes.engines import ANY_ENGINE, ENGINES
+from libs.nodes.profiles import EXACT, PROFILES
 
 CLIENT_ID_CHARACTERS_MAX: Final = 200
 KEY_CHARACTERS_MAX: Final = 255
@@ -141,14 +142,17 @@ def _extra_data(value: Json, usage_source: str) -> JsonObject:
     if found := flaw(value):
         raise refused("invalid_extra_data", f"extra_data {found}", "extra_data")
     kept = {name: item for name, item in value.items() if name not in FOREIGN_SECRETS}
-    if kept.get("engine", ANY_ENGINE) not in (ANY_ENGINE, *ENGINES):
-        known = ", ".join((ANY_ENGINE, *ENGINES))
-        raise refused(
-            "invalid_engine", f"engine must be one of {known}", "extra_data.engine", kept["engine"]
-        )
+    _require_known(kept, "engine", ANY_ENGINE, (ANY_ENGINE, *ENGINES))
+    _require_known(kept, "profile", EXACT, PROFILES)
     if usage_source and "comfy_usage_source" not in kept:
         kept["comfy_usage_source"] = usage_source[:CLIENT_ID_CHARACTERS_MAX]
     return kept
+
+
+def _require_known(given: JsonObject, name: str, default: str, known: tuple[str, ...]) -> None:
+    if given.get(name, default) not in known:
+        message = f"{name} must be one of {', '.join(known)}"
+        raise refused(f"invalid_{name}", message, f"extra_data.{name}", given[name])
 
 
 def _targets(value: Json) -> tuple[str, ...]:

@@ -47,7 +47,9 @@ class PromptBody(BaseModel):
     )
     prompt_id: Id | None = Field(default=None, description="An id of the caller's own choice.")
     extra_data: dict[str, Any] | None = Field(
-        default=None, description="`extra_pnginfo.workflow` is written into the PNG."
+        default=None,
+        description="`extra_pnginfo.workflow` is written into the PNG; `profile` is `exact` or "
+        "`fast`, `engine` is `auto`, `torch` or `portable`.",
     )
     partial_execution_targets: Annotated[list[str], Field(max_length=500)] | None = Field(
         default=None, description="Execute these output nodes only."

@@ -126,3 +126,14 @@ def test_an_engine_is_wished_for_by_its_name():
         with pytest.raises(GraphRefused) as refused:
             read_submission({"prompt": FLAT, "extra_data": {"engine": engine}})
         assert refused.value.kind == "invalid_engine"
+
+
+def test_a_profile_is_wished_for_by_its_name():
+    for profile in ("exact", "fast"):
+        kept = read_submission({"prompt": FLAT, "extra_data": {"profile": profile}})
+        assert kept.extra_data["profile"] == profile
+    wrong: list[Any] = ["auto", 1, None, []]
+    for profile in wrong:
+        with pytest.raises(GraphRefused) as refused:
+            read_submission({"prompt": FLAT, "extra_data": {"profile": profile}})
+        assert refused.value.kind == "invalid_profile"

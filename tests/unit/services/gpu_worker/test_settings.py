@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.gpu_worker.child import engine_environment
+from services.gpu_worker.job import profile_of
 from services.gpu_worker.settings import WorkerSettings
 
 
@@ -30,3 +31,22 @@ def test_the_engine_asks_no_hub_and_computes_with_a_fixed_number_of_threads():
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "3"
     assert int(engine_environment(WorkerSettings(threads=0))["OMP_NUM_THREADS"]) >= 1
+
+
+def test_a_fast_worker_lets_its_libraries_use_every_instruction():
+    exact = engine_environment(WorkerSettings(profile="exact"))
+    fast = engine_environment(WorkerSettings(profile="fast"))
+    assert exact.keys() - fast.keys() == {
+        "ATEN_CPU_CAPABILITY",
+        "ONEDNN_MAX_CPU_ISA",
+        "MKL_CBWR",
+    }
+    assert exact["CUBLAS_WORKSPACE_CONFIG"] == fast["CUBLAS_WORKSPACE_CONFIG"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "profile"), [("fast", "fast"), ("exact", "exact"), (None, "fast"), (7, "fast")]
+)
+def test_a_prompt_says_its_profile_and_the_worker_fills_in(wish, profile):
+    assert profile_of({"profile": wish}, "fast") == profile
+    assert profile_of(None, "fast") == "fast"

@@ -1,0 +1,162 @@
+"""Which levers a profile pulls on which device."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final, Self, TypeVar
+from weakref import WeakSet
+
+import structlog
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from libs.diffusion.fast.step_cache import BLOCK_LISTS, StepCache
+from libs.diffusion.packed.tensor import PackedTensor
+from libs.nodes.profiles import FAST
+
+log = structlog.get_logger(__name__)
+
+M = TypeVar("M", bound=nn.Module)
+
+# Relative change of the first block's output up to which the rest of a step is skipped: 36 to
+# 50 dB away from the exact picture with the demo model (docs/engine.md).
+STEP_CACHE_THRESHOLD: Final = 0.08
+HOPPER: Final = (9, 0)
+AMPERE: Final = (8, 0)
+# In the order in which they are tried; the first that takes the shapes computes.
+PINNED_ATTENTION: Final = ("flash", "efficient", "math")
+ATTENTION: Final = {
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "math": SDPBackend.MATH,
+}
+# Not a mark on the network: a copy of a network is not compiled.
+COMPILED: Final[WeakSet[nn.Module]] = WeakSet()
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """What the choice depends on: the kind of device, its generation, and if it can compile."""
+
+    kind: str
+    capability: tuple[int, int] = (0, 0)
+    compiler: bool = False
+
+    @classmethod
+    def of(cls, device: torch.device) -> Self:
+        """Look at a device."""
+        if device.type != "cuda":
+            return cls(device.type)
+        # Triton builds its launcher with the C compiler of the machine.
+        can_compile = find_spec("triton") is not None and _c_compiler() is not None
+        return cls("cuda", torch.cuda.get_device_capability(device), can_compile)
+
+
+@dataclass(frozen=True)
+class Levers:
+    """What is done beside computing the network as it is; nothing of it by default."""
+
+    channels_last: bool = False
+    compiles: bool = False
+    attention: tuple[str, ...] = ()
+    step_cache: float = 0.0
+
+    @property
+    def changes_network(self) -> bool:
+        """Say whether networks are kept in another form, apart from the others."""
+        return self.channels_last or self.compiles
+
+    def prepared(self, network: M) -> M:
+        """Return a network that was just read, in the form that it is computed in."""
+        if self.channels_last:
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d) and not isinstance(module.weight, PackedTensor):
+                    weight = module.weight.data
+                    module.weight.data = weight.contiguous(memory_format=torch.channels_last)
+        return network
+
+    @contextmanager
+    def pulled(self, network: nn.Module) -> Iterator[None]:
+        """Compute with a network, compiled and with the chosen attention."""
+        if self.compiles:
+            compile_blocks(network)
+        if not self.attention:
+            yield
+            return
+        with sdpa_kernel([ATTENTION[name] for name in self.attention], set_priority=True):
+            yield
+
+    @property
+    def patches(self) -> tuple[StepCache, ...]:
+        """What is changed of a network while it samples."""
+        return (StepCache(self.step_cache),) if self.step_cache else ()
+
+    def told(self) -> dict[str, str]:
+        """Return the levers as a fingerprint says them."""
+        facts = {"memory_format": "channels_last"} if self.channels_last else {}
+        if self.attention:
+            facts["attention"] = "sdpa:" + ">".join(self.attention)
+        if self.compiles:
+            facts["compiled"] = "regional"
+        if self.step_cache:
+            facts["step_cache"] = f"{self.step_cache:g}"
+        return facts
+
+
+def choose(profile: str, device: DeviceFacts) -> Levers:
+    """Return the levers of a profile on a device.
+
+    On a CPU neither channels_last nor compiled blocks were seen to pay: the step cache does.
+    """
+    is_cuda = device.kind == "cuda"
+    if profile != FAST:
+        # The order is fixed, so that no heuristic of another release chooses another kernel.
+        return Levers(attention=PINNED_ATTENTION if is_cuda else ())
+    return Levers(
+        channels_last=is_cuda,
+        compiles=is_cuda and device.compiler and device.capability >= AMPERE,
+        attention=_fastest(device.capability) if is_cuda else (),
+        step_cache=STEP_CACHE_THRESHOLD,
+    )
+
+
+def compile_blocks(network: nn.Module) -> None:
+    """Compile the blocks of which a network has many, each kind once; what fails runs as it is."""
+    if network in COMPILED:
+        return
+    # Imported here: it takes seconds, and is needed on a GPU alone.
+    dynamo = import_module("torch._dynamo")
+    dynamo.config.suppress_errors = True
+    blocks = _repeated(network)
+    for block in blocks:
+        block.compile(dynamic=False)
+    COMPILED.add(network)
+    log.info("network_compiles", network=type(network).__name__, blocks=len(blocks))
+
+
+def _repeated(network: nn.Module) -> list[nn.Module]:
+    """Return the blocks that diffusers names as repeated, or else those of its lists."""
+    kinds = frozenset(getattr(network, "_repeated_blocks", None) or ())
+    if kinds:
+        return [module for module in network.modules() if type(module).__name__ in kinds]
+    lists = (getattr(network, name, ()) for name in BLOCK_LISTS)
+    return [block for blocks in lists for block in blocks]
+
+
+def _fastest(capability: tuple[int, int]) -> tuple[str, ...]:
+    if capability >= HOPPER:
+        return ("cudnn", "flash", "efficient", "math")
+    if capability >= AMPERE:
+        return ("flash", "cudnn", "efficient", "math")
+    return ("efficient", "math")
+
+
+def _c_compiler() -> str | None:
+    return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
