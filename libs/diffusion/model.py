@@ -20,8 +20,8 @@ from libs.diffusion.residency import Resident
 from libs.diffusion.scaling import scale
 from libs.diffusion.values import Latents
 from libs.sampling import frames
-from libs.sampling.conditioning import Conditioning
-from libs.sampling.control import Call
+from libs.sampling.conditioning import Conditioning, Entry
+from libs.sampling.control import Call, Extras
 from libs.sampling.course import Course
 from libs.sampling.guidance import Guided, Mix, Network, linear
 from libs.sampling.guider import Leading
@@ -165,8 +165,16 @@ class Model(Leading):
         return replace(began, samples=form.outward(end[:, :, added:] if added else end).cpu())
 
     def in_cells(self, conditioning: Conditioning, latent: Tensor) -> Conditioning:
-        """Return texts with their masks in the cells of a latent."""
-        return conditioning.each(lambda entry: entry_in_cells(entry, latent))
+        """Return texts on the device, with their masks in the cells of a latent.
+
+        Once, and not with every step: a copy to the device waits for all that it computes.
+        """
+        device = self.placement.device
+
+        def placed(entry: Entry) -> Entry:
+            return entry_in_cells(replace(entry, context=entry.context.to(device)), latent)
+
+        return conditioning.each(placed)
 
     @contextmanager
     def guided(
@@ -181,6 +189,11 @@ class Model(Leading):
 
         `mask` is what of the latent may be painted, which some networks are told.
         """
+        device = self.placement.device
+
+        def extras_of(entry: Entry, side: bool) -> Extras:
+            return moved(self.architecture.extras(entry, side, latent, mask), device)
+
         with torch.inference_mode(), self.evaluated() as network:
             yield Guided(
                 network=network,
@@ -188,7 +201,7 @@ class Model(Leading):
                 positive=self.in_cells(positive, latent),
                 negative=self.in_cells(negative, latent),
                 cfg=cfg,
-                extras_of=lambda entry, side: self.architecture.extras(entry, side, latent, mask),
+                extras_of=extras_of,
                 mix=self.mix,
                 repeats_text=self.architecture.repeats_text,
                 spatial=self.architecture.spatial,

@@ -95,7 +95,7 @@ class Guided:
 
     def over(self, x: Array, sigma: float, sides: Sequence[Conditioning]) -> list[Array]:
         """Return what is seen on each of these sides; the last one is the positive."""
-        lists = [[placed(entry, x) for entry in side.entries] for side in sides]
+        lists = [self._placed(side, x) for side in sides]
         completed = []
         for at, entries in enumerate(lists):
             others = [entry for side in lists[:at] + lists[at + 1 :] for entry in side]
@@ -103,6 +103,18 @@ class Guided:
         *others_led, positive = completed
         led = [with_control_of(entries, positive) for entries in others_led]
         return self._seen(x, sigma, [*led, positive])
+
+    @cached_property
+    def _known_places(self) -> dict[Hashable, tuple[Conditioning, list[Entry]]]:
+        # The side is kept beside, so that the id in the key stays its own.
+        return {}
+
+    def _placed(self, side: Conditioning, x: Array) -> list[Entry]:
+        """Return a side's entries where they count; the bounds of a mask are looked for once."""
+        key = (id(side), tuple(x.shape[-2:]))
+        if key not in self._known_places:
+            self._known_places[key] = (side, [placed(entry, x) for entry in side.entries])
+        return self._known_places[key][1]
 
     def _seen(self, x: Array, sigma: float, sides: Sequence[Sequence[Entry]]) -> list[Array]:
         xp = array_namespace(x)

@@ -109,7 +109,7 @@ class Lead:
         network = self.net.network.get()
         like = next(network.parameters())
         rows, columns = call.x.shape[-2:]
-        hint = self._hint(rows, columns).to(like.device, self.net.placement.unet)
+        hint = self._hint(rows, columns, like.device)
         placed = replace(
             call,
             x=call.x.to(hint),
@@ -125,11 +125,11 @@ class Lead:
         """What it takes in memory."""
         return self.pixels.nbytes
 
-    def _hint(self, rows: int, columns: int) -> Tensor:
+    def _hint(self, rows: int, columns: int, device: torch.device) -> Tensor:
         size = (rows * PIXELS_PER_CELL, columns * PIXELS_PER_CELL)
         if size not in self._fitted:
             self._fitted.clear()
-            self._fitted[size] = self._made(size)
+            self._fitted[size] = self._made(size).to(device, self.net.placement.unet)
         return self._fitted[size]
 
     def _made(self, size: tuple[int, int]) -> Tensor:
