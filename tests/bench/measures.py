@@ -83,6 +83,11 @@ MEASURES: dict[str, Measure] = {
     ),
     "demo": Measure("The demo picture", demo.measure),
     "engine": Measure("The engine beside its bare networks", _by_itself("engine"), ENGINE),
+    "profiles": Measure(
+        "The fast profile beside the exact one",
+        _by_itself("profiles"),
+        {"dpmpp_2m_psnr_db": Limit(36, "dB", floor=True)},
+    ),
     "recorder": Measure("The recorder, catching up", _by_itself("recorder"), EVENTS),
     "load": Measure(
         "Checkpoints into memory, cold",
