@@ -18,9 +18,9 @@ from libs.diffusion.determinism import digest, fingerprint, pinned_environment
 from libs.diffusion.fast.levers import Levers
 from libs.diffusion.placement import Placement
 from tests.unit.libs.diffusion import tiny
-from tests.unit.libs.diffusion.test_diffusion_adapted_graphs import lora, photo
 from tests.unit.libs.diffusion.test_diffusion_control import network
 from tests.unit.libs.diffusion.test_diffusion_graphs import pictures
+from tests.unit.libs.diffusion.tiny_adapters import lora, photo
 
 ROOT = Path(__file__).parents[4]
 
