@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
+from libs.core.profiles import EXACT
 from libs.diffusion.placement import Placement
-from libs.nodes.profiles import EXACT
 
 ENGINE = "hanzo-studio"
 PACKAGES = (

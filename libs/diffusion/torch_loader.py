@@ -11,6 +11,7 @@ import torch
 from diffusers import MotionAdapter
 
 from libs.core.errors import Refused
+from libs.core.profiles import EXACT
 from libs.diffusion import control, pictures
 from libs.diffusion.adapters.blend import completed
 from libs.diffusion.adapters.lora import Lora
@@ -47,7 +48,6 @@ from libs.diffusion.values import (
 from libs.diffusion.video_vae import VIDEO_CHANNELS, frames_in
 from libs.diffusion.vision import ClipVision
 from libs.media.frames import Pixels
-from libs.nodes.profiles import EXACT
 from libs.sampling.noise import COMPATIBILITY_REFERENCE
 
 

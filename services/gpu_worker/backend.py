@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from libs.core.jsonvalue import Json, JsonObject
-from libs.nodes.profiles import EXACT
+from libs.core.profiles import EXACT
 
 if TYPE_CHECKING:
     from libs.diffusion.torch_loader import TorchLoader

@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from libs.core.jsonvalue import Json, JsonObject
-from libs.nodes.profiles import EXACT
+from libs.core.profiles import EXACT
 from services.gpu_worker import metrics
 from services.gpu_worker.frames import Frame, read_frame
 from services.gpu_worker.settings import WorkerSettings

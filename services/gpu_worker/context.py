@@ -9,8 +9,8 @@ from typing import cast
 
 from libs.core.errors import NotFound
 from libs.core.jsonvalue import Json, JsonObject
+from libs.core.profiles import EXACT
 from libs.nodes.context import Loader, OutputFile, SavedFile
-from libs.nodes.profiles import EXACT
 from services.gpu_worker.calls import Calls
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from libs.core.errors import NotFound, Refused, StudioError, Unavailable
 from libs.core.jsonvalue import Json, JsonObject
+from libs.core.profiles import EXACT, PROFILES
 from libs.events.base import Sealed
 from libs.events.execution import (
     ExecutionFailed,
@@ -22,7 +23,6 @@ from libs.events.execution import (
 from libs.events.prompt import PromptSubmitted
 from libs.events.verdict import PromptValidated
 from libs.nodes.context import OutputFile
-from libs.nodes.profiles import EXACT, PROFILES
 from libs.sealed.base import Vault
 from libs.telemetry import tracing
 from libs.weights.folder import Inventory

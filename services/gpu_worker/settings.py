@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from libs.nodes.profiles import EXACT, Profile
+from libs.core.profiles import EXACT, Profile
 
 Device = Literal["auto", "cpu", "cuda", "coreml", "directml"]
 Engine = Literal["auto", "torch", "portable"]

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from libs.core.profiles import FAST
 from libs.diffusion.fast.step_cache import BLOCK_LISTS, StepCache
 from libs.diffusion.packed.tensor import PackedTensor
-from libs.nodes.profiles import FAST
 
 log = structlog.get_logger(__name__)
 

@@ -8,12 +8,12 @@ from typing import Final
 
 from libs.core.ids import is_canonical_uuid
 from libs.core.jsonvalue import Json, JsonObject
+from libs.core.profiles import EXACT, PROFILES
 from libs.graph.literals import flaw
 from libs.graph.parse import parse
 from libs.graph.refusal import GraphRefused, problem, shown
 from libs.graph.value import Dialect
 from libs.nodes.engines import ANY_ENGINE, ENGINES
-from libs.nodes.profiles import EXACT, PROFILES
 
 CLIENT_ID_CHARACTERS_MAX: Final = 200
 KEY_CHARACTERS_MAX: Final = 255
