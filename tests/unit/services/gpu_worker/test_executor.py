@@ -166,6 +166,7 @@ class Heard:
 
     def started(self, node_id: str) -> None:
         if node_id == self.stop_before:
+            GATES.get("fails", threading.Event()).set()
             raise Interrupted("cancelled")
         self.news.append(("started", node_id))
 

@@ -80,8 +80,6 @@ def test_an_interrupt_while_a_file_is_made_names_the_node():
 
 def test_an_interrupt_wins_over_a_failure_and_waits_for_what_is_being_made():
     GATES["fails"] = threading.Event()
-    late = threading.Timer(0.3, GATES["fails"].set)
-    late.start()
     try:
         with pytest.raises(Interrupted):
             Bench().run(saving(make("Split"), text="fails"), stop_before="m1")
