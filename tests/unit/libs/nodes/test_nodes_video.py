@@ -54,7 +54,7 @@ def problems(prompt: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.covers("R138", "R140", "X08")
+@pytest.mark.covers("R138", "R140")
 def test_a_video_of_a_picture_is_1024_wide_and_576_high_unless_told_otherwise():
     schema = schemas()["SVD_img2vid_Conditioning"]
     defaults = {one.name: one.default for one in schema.inputs}
@@ -157,7 +157,7 @@ def test_a_motion_model_is_set_into_a_model_of_pictures():
     assert motion.calls == [("applied_to", ("model", 16, 4), {})]
 
 
-@pytest.mark.covers("R146", "R148", "X08")
+@pytest.mark.covers("R146", "R148")
 @pytest.mark.parametrize("name", ["EmptyCogVideoXLatentVideo", "CogVideoXImageToVideo"])
 def test_a_video_of_a_text_is_720_wide_and_480_high_unless_told_otherwise(name):
     defaults = {one.name: one.default for one in schemas()[name].inputs}
