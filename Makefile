@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Files of tests are handed out to as many processes as there are cores, at most four.
 AT_ONCE ?= -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: up demo test test-long check bench chaos conformance fmt
+.PHONY: up demo test test-long check bench chaos conformance fidelity fmt
 
 up: .venv/ready-run ; @$(BIN)/studio up
 demo: .venv/ready-run ; @$(BIN)/studio demo
@@ -12,6 +12,7 @@ test-long: .venv/ready-test ; @$(BIN)/pytest -m long
 check: .venv/ready-test ; @$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 bench: .venv/ready-test ; @$(BIN)/python -m tests.bench
 chaos: .venv/ready-test ; @$(BIN)/python -m tests.chaos
+fidelity: .venv/ready-test ; @$(BIN)/python -m tests.fidelity.measure
 conformance: .venv/ready-test ; @$(BIN)/python -m tests.conformance
 fmt: .venv/ready-test ; @$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 

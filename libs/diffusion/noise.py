@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -46,6 +47,8 @@ class TorchNoise:
         """Return increments of one Brownian path, each of unit variance."""
         from torchsde import BrownianTree
 
+        # It rounds its ends to some digits, and says so of each look at them.
+        warnings.filterwarnings("ignore", message="Should have t", module="torchsde")
         device = torch.device("cpu") if on_cpu else like.device
         start = torch.zeros_like(like, device=device)
         tree = BrownianTree(low, start, high, entropy=seed)

@@ -49,17 +49,16 @@ CHOSEN = (
     "m_euler_normal",
     "m_euler_ancestral_karras",
     "m_dpmpp_2m_karras",
-    "m_ddim_sgm_uniform",
-    "m_lcm_beta",
-    "m_euler_simple",
+    "s_dpmpp_sde",
+    "s_uni_pc",
     "p_long_weight",
-    "g_batch2",
-    "n_clipskip2",
     "n_img2img_06",
     "n_inpaint_ddim",
     "n_area",
     "n_lora_stack",
     "n_controlnet_adv",
+    "n_vpred_zsnr",
+    "n_freeu",
 )
 
 

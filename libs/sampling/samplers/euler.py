@@ -7,12 +7,15 @@ estimation), Chung et al. (2024, CFG++).
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 
 from libs.core.errors import Refused
 from libs.sampling.levels import Array
 from libs.sampling.samplers.trail import Trail, added_split, root, split, toward
+
+SIDE_CELLS_MAX: Final = 2048
 
 
 def euler(trail: Trail, x: Array) -> Array:
@@ -131,6 +134,14 @@ def lcm_upscale(
     steps = max(count // 2 + 1, 2) if upscale_steps is None else min(upscale_steps + 1, count + 1)
     factors = np.linspace(1.0, upscale, steps)[1:]
     rows, columns = x.shape[-2:]
+    if max(rows, columns) * upscale > SIDE_CELLS_MAX:
+        raise Refused(
+            "the latent would become too large",
+            field="scale_ratio",
+            received=upscale,
+            side_cells=max(rows, columns),
+            maximum_cells=SIDE_CELLS_MAX,
+        )
     for at, (here, there) in enumerate(trail.steps()):
         x = trail.denoise(x, here)
         if at < len(factors):

@@ -135,6 +135,14 @@ def test_a_latent_grows_while_it_is_denoised(parts):
         EMPTY, noise=Seeded(3), sampler=growing, sigmas=row(model, 4), on_step=nobody
     )
     assert end.samples.shape == (1, 4, 16, 16)
+    with pytest.raises(Refused):
+        model.guider(positive).sample(
+            EMPTY,
+            noise=Seeded(3),
+            sampler=growing.with_options(upscale=1000.0),
+            sigmas=row(model, 4),
+            on_step=nobody,
+        )
 
 
 @pytest.mark.parametrize("mapped", [False, True])
