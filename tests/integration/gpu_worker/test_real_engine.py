@@ -81,6 +81,21 @@ async def test_pictures_come_out_with_their_workflow_inside_and_every_prompt_has
     assert finished.fingerprint["torch"]
 
 
+async def test_what_one_profile_made_is_not_taken_by_another(tmp_path):
+    async with working(tmp_path) as (workshop, agent):
+        await workshop.submit("p1", red(), "9")
+        assert (await workshop.house.ended("p1", 200)).outcome == "succeeded"
+        agent.settings = agent.settings.model_copy(update={"profile": "fast"})
+        await workshop.submit("p2", red(), "9")
+        assert (await workshop.house.ended("p2", 200)).outcome == "succeeded"
+    started, *_, finished = workshop.news("p2")
+    assert started.cached == ()  # type: ignore[attr-defined]
+    assert isinstance(finished, ExecutionFinished)
+    assert finished.fingerprint["profile"] == "fast"
+    assert finished.fingerprint["step_cache"] == "0.08"
+    assert finished.fingerprint["deterministic"] == "false"
+
+
 async def test_an_uploaded_picture_is_opened_and_a_missing_one_is_named(tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (1, 2, 3)).save(buffer, "PNG")
