@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from libs.graph.value import Node
+
 TORCH: Final = "torch"
 PORTABLE: Final = "portable"
 ENGINES: Final = (TORCH, PORTABLE)
@@ -81,11 +83,25 @@ PORTABLE_TYPES: Final = frozenset(
 )
 
 
-def able(node_types: Iterable[str], wish: str = ANY_ENGINE) -> tuple[str, ...]:
-    """Return the engines that may execute a graph of these types; an empty tuple is any.
+# Their noise is a path that torch alone draws.
+TORCH_SAMPLERS: Final = frozenset(
+    f"{name}{place}"
+    for name in ("dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde")
+    for place in ("", "_gpu")
+)
+
+
+def able(nodes: Iterable[Node], wish: str = ANY_ENGINE) -> tuple[str, ...]:
+    """Return the engines that may execute a graph of these nodes; an empty tuple is any.
 
     A wish for an engine that cannot is followed: who asks for it shall hear that it cannot.
     """
     if wish != ANY_ENGINE:
         return (wish,)
-    return () if PORTABLE_TYPES.issuperset(node_types) else (TORCH,)
+    return () if all(map(_is_portable, nodes)) else (TORCH,)
+
+
+def _is_portable(node: Node) -> bool:
+    sampler = node.inputs.get("sampler_name")
+    paths = isinstance(sampler, str) and sampler in TORCH_SAMPLERS
+    return node.type in PORTABLE_TYPES and not paths

@@ -90,5 +90,5 @@ def verdict(
         needs=named,
         vram_mib=estimate_vram_mib([need.path for need in named], weight_sizes),
         work=work(reach),
-        engines=able((reach.graph.nodes[node_id].type for node_id in reach.sources), engine),
+        engines=able((reach.graph.nodes[node_id] for node_id in reach.sources), engine),
     )

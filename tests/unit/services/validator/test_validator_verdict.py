@@ -11,7 +11,10 @@ from libs.graph.cost import Work
 from libs.graph.needs import WeightsNeed
 from libs.graph.schema import Catalogue
 from libs.graph.tiers import ENTERPRISE, FREE, PRO, Tier
+from libs.graph.value import Node
+from libs.nodes.engines import TORCH_SAMPLERS, able
 from libs.nodes.registry import schemas
+from libs.sampling.samplers import SAMPLERS
 from services.validator.domain.verdict import Accepted, RefusedPrompt, verdict
 from tests.unit.libs.graph.sample import CATALOGUE, SDXL, chain, changed, comfy, hip35, used
 from tests.unit.libs.graph.strategies import json_values, wild_prompts
@@ -175,6 +178,14 @@ def test_a_graph_may_go_to_any_engine_that_knows_its_node_types():
     scaled["inputs"]["crop"] = "disabled"
     white |= {"3": scaled, "2": used("SaveImage", images=["3", 0], filename_prefix="x")}
     assert accepted(white, catalogue=REAL).engines == ("torch",)
+
+
+@pytest.mark.parametrize("sampler", sorted(TORCH_SAMPLERS))
+def test_a_sampler_whose_noise_only_torch_draws_goes_to_torch(sampler: str):
+    plain = Node("1", "KSampler", {"sampler_name": "euler"})
+    assert able([plain]) == ()
+    assert able([plain, Node("2", "KSamplerSelect", {"sampler_name": sampler})]) == ("torch",)
+    assert sampler in SAMPLERS
 
 
 @pytest.mark.covers("R061")
