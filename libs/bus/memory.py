@@ -97,7 +97,7 @@ class MemoryBus:
         """Return the bus as a second process of that name sees it."""
         return MemoryBus(name, world=self._world)
 
-    async def drain(self, timeout_seconds: float = 10) -> None:
+    async def drain(self, timeout_seconds: float = 60) -> None:
         """Wait until all reactors, feeds and listeners have done what there is to do."""
         try:
             await self._world.drain(timeout_seconds)

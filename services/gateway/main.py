@@ -107,7 +107,14 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
 def build_app(gateway: Gateway) -> FastAPI:
     """Return the HTTP and WebSocket app."""
     # The usual documents pages load scripts from other hosts, so only the schema is served.
-    app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        title=TITLE,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        # What is unknown stays unknown: editors probe for files that are not there.
+        redirect_slashes=False,
+    )
     errors.install(app)
     parts = (
         PromptRoutes(gateway),
