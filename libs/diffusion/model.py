@@ -22,12 +22,11 @@ from libs.diffusion.values import Latents
 from libs.sampling import frames
 from libs.sampling.conditioning import Conditioning, Entry
 from libs.sampling.control import Call, Extras
-from libs.sampling.course import Course
 from libs.sampling.guidance import Guided, Mix, Network, linear
 from libs.sampling.guider import Leading
 from libs.sampling.levels import Levels
 from libs.sampling.masks import MaskAt, differential
-from libs.sampling.run import Start, walk
+from libs.sampling.run import Start
 
 DrawPreview = Callable[[Tensor], bytes]
 
@@ -86,57 +85,6 @@ class Model(Leading):
     def freed(self, b1: float, b2: float, s1: float, s2: float, *, mapped: bool) -> Model:
         """Return it with what comes up through its UNet strengthened (FreeU)."""
         return self.patched(FreeU(b1, b2, s1, s2, mapped))
-
-    def sample(
-        self,
-        latent: Latents,
-        *,
-        positive: Conditioning,
-        negative: Conditioning,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler: str,
-        scheduler: str,
-        denoise: float = 1.0,
-        add_noise: bool = True,
-        first_step: int = 0,
-        last_step: int = 10_000,
-        keep_noise: bool = False,
-        on_step: OnStep,
-    ) -> Latents:
-        """Denoise towards the positive and away from the negative."""
-        course = Course(
-            seed=seed,
-            steps=steps,
-            cfg=cfg,
-            sampler=sampler,
-            scheduler=scheduler,
-            denoise=denoise,
-            add_noise=add_noise,
-            first_step=first_step,
-            last_step=last_step,
-            keep_noise=keep_noise,
-        )
-        return self.walk(course, latent, positive, negative, on_step)
-
-    def walk(
-        self,
-        course: Course,
-        latent: Latents,
-        positive: Conditioning,
-        negative: Conditioning,
-        on_step: OnStep,
-    ) -> Latents:
-        """Walk a course from a latent and return the latent at its end."""
-        start = self.start(latent)
-
-        def on_seen(done: int, total: int, seen: Tensor) -> None:
-            on_step(done, total, lambda: self.draw_preview(seen))
-
-        with self.guided(start.latent, positive, negative, course.cfg, start.mask) as guided:
-            end = walk(course, start, self.levels, guided, on_seen)
-        return latent if end is None else self.ended(end, latent)
 
     def start(self, latent: Latents) -> Start:
         """Return a wire latent as a course starts from it: scaled, and on the device."""

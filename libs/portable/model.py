@@ -18,12 +18,11 @@ from libs.portable.values import PIXELS_PER_CELL, Latents, Picture
 from libs.sampling import frames
 from libs.sampling.conditioning import Conditioning, Entry
 from libs.sampling.control import Call, Extras
-from libs.sampling.course import Course
 from libs.sampling.guidance import Guided, Mix, linear
 from libs.sampling.guider import Leading
 from libs.sampling.levels import Levels
 from libs.sampling.numpy_noise import NumpyNoise
-from libs.sampling.run import Start, walk
+from libs.sampling.run import Start
 from libs.sampling.tiles import Tiling, in_tiles
 
 Floats = NDArray[np.float32]
@@ -71,44 +70,6 @@ class Model(Leading):
     def freed(self, b1: float, b2: float, s1: float, s2: float, *, mapped: bool) -> Model:  # noqa: ARG002
         """Refuse: an exported network is one piece."""
         raise Refused("FreeU changes the inside of a network, and an exported one has none")
-
-    def sample(
-        self,
-        latent: Latents,
-        *,
-        positive: Conditioning,
-        negative: Conditioning,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler: str,
-        scheduler: str,
-        denoise: float = 1.0,
-        add_noise: bool = True,
-        first_step: int = 0,
-        last_step: int = 10_000,
-        keep_noise: bool = False,
-        on_step: OnStep,
-    ) -> Latents:
-        """Denoise towards the positive and away from the negative."""
-        course = Course(
-            seed=seed,
-            steps=steps,
-            cfg=cfg,
-            sampler=sampler,
-            scheduler=scheduler,
-            denoise=denoise,
-            add_noise=add_noise,
-            first_step=first_step,
-            last_step=last_step,
-            keep_noise=keep_noise,
-        )
-        start = self.start(latent)
-        with self.guided(start.latent, positive, negative, cfg) as guided:
-            end = walk(
-                course, start, self.levels, guided, lambda done, total, _: on_step(done, total)
-            )
-        return latent if end is None else self.ended(end, latent)
 
     @contextmanager
     def guided(

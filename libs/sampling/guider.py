@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from libs.sampling.conditioning import Conditioning
+from libs.sampling.course import Course
 from libs.sampling.guidance import Guided
 from libs.sampling.guiders import Dual, PerpNeg
 from libs.sampling.levels import Array, Levels
 from libs.sampling.noise import Seeded
-from libs.sampling.run import Route, Start, follow
+from libs.sampling.run import OnSeen, Route, Start, follow, walk
 from libs.sampling.samplers import Denoise, Sampler
 from libs.sampling.sigmas import Row
 
@@ -77,13 +78,13 @@ class Guider:
         """Walk the levels; return the latent at their end, and the picture seen last."""
         model, start = self.model, self.model.start(latent)
         route = Route(sampler=sampler, sigmas=sigmas.levels, seed=noise.seed, add_noise=noise.drawn)
+        heard = _drawing(on_step, model.draw_preview)
         last: Array | None = None
 
         def on_seen(done: int, total: int, seen: Array) -> None:
             nonlocal last
             last = seen
-            draw = model.draw_preview
-            on_step(done, total, None if draw is None else partial(draw, seen))
+            heard(done, total, seen)
 
         sides = self.positive, self.negative, self.cfg
         with model.guided(start.latent, *sides, start.mask) as guided:
@@ -100,8 +101,54 @@ class Guider:
         return self.through(guided, self.model.in_cells(self.third, latent))
 
 
+def _drawing(on_step: OnStep, draw: Callable[[Array], bytes] | None) -> OnSeen:
+    """Report each step with what draws the picture seen, where the engine draws one."""
+
+    def on_seen(done: int, total: int, seen: Array) -> None:
+        on_step(done, total, None if draw is None else partial(draw, seen))
+
+    return on_seen
+
+
 class Leading:
-    """What a model offers for being led otherwise than by a sampler node's own two texts."""
+    """How a model of any engine is walked: by a sampler node's two texts, or led otherwise."""
+
+    def sample(  # noqa: PLR0913  These are the inputs of a sampler node.
+        self: Led,
+        latent: Latent,
+        *,
+        positive: Conditioning,
+        negative: Conditioning,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler: str,
+        scheduler: str,
+        denoise: float = 1.0,
+        add_noise: bool = True,
+        first_step: int = 0,
+        last_step: int = 10_000,
+        keep_noise: bool = False,
+        on_step: OnStep,
+    ) -> Latent:
+        """Denoise towards the positive and away from the negative."""
+        course = Course(
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            sampler=sampler,
+            scheduler=scheduler,
+            denoise=denoise,
+            add_noise=add_noise,
+            first_step=first_step,
+            last_step=last_step,
+            keep_noise=keep_noise,
+        )
+        start = self.start(latent)
+        on_seen = _drawing(on_step, self.draw_preview)
+        with self.guided(start.latent, positive, negative, cfg, start.mask) as guided:
+            end = walk(course, start, self.levels, guided, on_seen)
+        return latent if end is None else self.ended(end, latent)
 
     def guider(
         self: Led, positive: Conditioning, negative: Conditioning | None = None, cfg: float = 1.0
