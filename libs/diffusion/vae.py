@@ -14,6 +14,7 @@ from libs.core.errors import Refused
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
 from libs.diffusion.values import PIXELS_PER_CELL, Latents, Mask, Picture
+from libs.sampling.sizes import whole_cells
 from libs.sampling.tiles import Tiling, in_tiles
 
 GREY = 0.5
@@ -102,14 +103,6 @@ class Vae:
 
     def _placed(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.placement.device, self.placement.vae)
-
-
-def whole_cells(batch: Tensor) -> Tensor:
-    """Cut [count, channels, height, width] to multiples of eight, from the middle."""
-    height, width = (side // PIXELS_PER_CELL * PIXELS_PER_CELL for side in batch.shape[-2:])
-    top = batch.shape[-2] % PIXELS_PER_CELL // 2
-    left = batch.shape[-1] % PIXELS_PER_CELL // 2
-    return batch[..., top : top + height, left : left + width]
 
 
 def grown(mask: Tensor, pixels: int) -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from libs.core.errors import Refused
 from libs.diffusion.residency import Resident
-from libs.diffusion.vae import Vae, whole_cells
+from libs.diffusion.vae import Vae
 from libs.diffusion.values import PIXELS_PER_CELL, Latents, Picture
+from libs.sampling.sizes import whole_cells
 from libs.sampling.tiles import Tiling, in_tiles
 
 # Eight frames of 1024 x 576: about 8 GiB while they are decoded in half precision.
@@ -93,7 +94,7 @@ class VideoVae(Vae):
 
 
 def _as_video(image: Picture) -> Tensor:
-    pixels = whole_cells(image.colours.movedim(-1, 1)) * 2.0 - 1.0
+    pixels: Tensor = whole_cells(image.colours.movedim(-1, 1)) * 2.0 - 1.0
     count = (len(pixels) - 1) // FRAMES_PER_CELL * FRAMES_PER_CELL + 1
     return pixels[:count].movedim(0, 1)[None]
 

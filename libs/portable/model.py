@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,10 @@ from libs.sampling.guider import Leading
 from libs.sampling.levels import Levels
 from libs.sampling.numpy_noise import NumpyNoise
 from libs.sampling.run import Start
+from libs.sampling.sizes import summed_up, time_ids, whole_cells
 from libs.sampling.tiles import Tiling, in_tiles
 
 Floats = NDArray[np.float32]
-REFINER_IDS: Final = 5
-AESTHETIC_POSITIVE: Final = 6.0
-AESTHETIC_NEGATIVE: Final = 2.5
 
 
 class OnStep(Protocol):
@@ -121,17 +119,11 @@ class Model(Leading):
     def _extras(self, entry: Entry, positive: bool, latent: Floats) -> Extras:
         if not self.manifest.time_ids:
             return {}
-        if entry.pooled is None:
-            raise Refused(
-                "this model wants a text encoded by an SDXL text encoder",
-                family=self.manifest.family,
-            )
-        height, width = (side * PIXELS_PER_CELL for side in latent.shape[-2:])
-        ids: list[float] = [height, width, 0, 0, height, width]
-        if self.manifest.time_ids == REFINER_IDS:
-            score = AESTHETIC_POSITIVE if positive else AESTHETIC_NEGATIVE
-            ids = [height, width, 0, 0, score]
-        return {"text_embeds": entry.pooled, "time_ids": np.array([ids], np.float32)}
+        ids = time_ids(entry, latent, self.manifest.time_ids, positive=positive)
+        return {
+            "text_embeds": summed_up(entry, self.manifest.family),
+            "time_ids": np.array([ids], np.float32),
+        }
 
 
 @dataclass(frozen=True)
@@ -177,12 +169,5 @@ def _as_picture(decoded: Floats) -> Picture:
 
 
 def _as_pixels(image: Picture) -> Floats:
-    return _whole_cells(np.moveaxis(image.pixels, -1, 1)) * np.float32(2.0) - np.float32(1.0)
-
-
-def _whole_cells(batch: Floats) -> Floats:
-    """Cut [count, channels, height, width] to multiples of eight, from the middle."""
-    height, width = (side // PIXELS_PER_CELL * PIXELS_PER_CELL for side in batch.shape[-2:])
-    top = batch.shape[-2] % PIXELS_PER_CELL // 2
-    left = batch.shape[-1] % PIXELS_PER_CELL // 2
-    return batch[..., top : top + height, left : left + width]
+    cut: Floats = whole_cells(np.moveaxis(image.pixels, -1, 1))
+    return cut * np.float32(2.0) - np.float32(1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,14 +20,13 @@ from libs.diffusion.text.reading import Reading
 from libs.sampling.conditioning import Entry
 from libs.sampling.control import Call, Extras
 from libs.sampling.levels import Chain
+from libs.sampling.sizes import summed_up, time_ids
 
 V_PREDICTION_KEY: Final = "v_pred"
 ZERO_TERMINAL_SNR_KEY: Final = "ztsnr"
 FIRST: Final = "input_blocks.0.0.weight"
 LAST: Final = "out.2.weight"
 NETWORK_CLASS: Final = "UNet2DConditionModel"
-AESTHETIC_POSITIVE: Final = 6.0
-AESTHETIC_NEGATIVE: Final = 2.5
 TEXT_LATENT_CHANNELS: Final = 4
 INPAINT_CHANNELS: Final = 9
 
@@ -154,20 +152,8 @@ class StableDiffusion:
     def _sizes(self, entry: Entry, positive: bool, latent: Tensor) -> dict[str, Tensor]:
         if not self.family.time_ids:
             return {}
-        if entry.pooled is None:
-            raise Refused(
-                "this model wants a text encoded by an SDXL text encoder", family=self.family.name
-            )
-        height, width = (side * self.latent.pixels_per_cell for side in latent.shape[-2:])
-        given: Mapping[str, float] = entry.extras.get("sizes", {})
-        size = (given.get("height", height), given.get("width", width))
-        crop = (given.get("crop_h", 0), given.get("crop_w", 0))
-        target = (given.get("target_height", height), given.get("target_width", width))
-        ids: list[float] = [*size, *crop, *target]
-        if self.family is SDXL_REFINER:
-            score = AESTHETIC_POSITIVE if positive else AESTHETIC_NEGATIVE
-            ids = [*size, *crop, given.get("aesthetic_score", score)]
+        ids = time_ids(entry, latent, self.family.time_ids, positive=positive)
         return {
-            "text_embeds": entry.pooled,
+            "text_embeds": summed_up(entry, self.family.name),
             "time_ids": torch.tensor([ids], dtype=torch.float32),
         }

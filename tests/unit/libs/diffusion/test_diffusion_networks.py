@@ -16,10 +16,11 @@ from libs.diffusion.determinism import digest, fingerprint, pinned_environment
 from libs.diffusion.placement import Placement
 from libs.diffusion.text import clip
 from libs.diffusion.upscale import TILE_PIXELS, CompactNetwork, build_compact, tiles_of
-from libs.diffusion.vae import grown, whole_cells
+from libs.diffusion.vae import grown
 from libs.diffusion.values import Latents, Mask, Picture
 from libs.nodes import context, sockets
 from libs.sampling import conditioning
+from libs.sampling.sizes import whole_cells
 from tests.unit.libs.diffusion import tiny
 
 
