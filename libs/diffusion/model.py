@@ -28,13 +28,14 @@ from libs.sampling.levels import Levels
 from libs.sampling.masks import MaskAt, differential
 from libs.sampling.run import Start
 
-DrawPreview = Callable[[Tensor], bytes]
+# Draws what is seen, and may be given what finds tiny decoders.
+DrawPreview = Callable[..., bytes]
 
 
 class OnStep(Protocol):
     """Hears of each step; a preview is only drawn if somebody asks for it."""
 
-    def __call__(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:
+    def __call__(self, value: int, total: int, preview: Callable[..., bytes] | None = None) -> None:
         """Report that `value` of `total` steps are done."""
 
 

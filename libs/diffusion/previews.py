@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 import torch
 from PIL import Image as Pillow
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from libs.diffusion.architectures.base import LatentFormat
@@ -26,10 +26,16 @@ def draw(projection: Tensor, seen: Tensor) -> bytes:
 
     Of a video it is the frame in the middle.
     """
-    cells = seen[0].float().cpu()
-    if cells.ndim == 4:
-        cells = cells[:, cells.shape[1] // 2]
+    cells = _glance(seen).float().cpu()
     return _jpeg(torch.einsum("chw,cr->rhw", _with_one(cells[None])[0], projection))
+
+
+@torch.inference_mode()
+def draw_decoded(decoder: nn.Module, seen: Tensor) -> bytes:
+    """Return the first latent of a batch as a JPEG, through a tiny decoder."""
+    weight = next(decoder.parameters())
+    cells = _glance(seen).to(weight)
+    return _jpeg((decoder(cells[None])[0].float().cpu() + 1) / 2, larger_max=1.0)
 
 
 def draw_principal(seen: Tensor) -> bytes:
@@ -37,9 +43,7 @@ def draw_principal(seen: Tensor) -> bytes:
 
     For models that come without a VAE, which alone knows the colours.
     """
-    cells = seen[0].float().cpu()
-    if cells.ndim == 4:
-        cells = cells[:, cells.shape[1] // 2]
+    cells = _glance(seen).float().cpu()
     flat = cells.flatten(1)
     flat = flat - flat.mean(1, keepdim=True)
     patterns, *_ = torch.linalg.svd(flat, full_matrices=False)
@@ -48,10 +52,19 @@ def draw_principal(seen: Tensor) -> bytes:
     return _jpeg(shown / strongest / 2 + 0.5)
 
 
-def _jpeg(rgb: Tensor) -> bytes:
-    factor = min(PIXELS_PER_CELL, SIDE_PIXELS_MAX / max(rgb.shape[-2:]))
-    larger = functional.interpolate(rgb[None], scale_factor=factor, mode="bilinear")[0]
-    pixels = (larger.clamp(0, 1) * 255).movedim(0, -1).numpy().astype(np.uint8)
+def _glance(seen: Tensor) -> Tensor:
+    """Return the first latent of a batch, of a video the frame in the middle."""
+    cells = seen[0]
+    return cells[:, cells.shape[1] // 2] if cells.ndim == 4 else cells
+
+
+def _jpeg(rgb: Tensor, larger_max: float = PIXELS_PER_CELL) -> bytes:
+    factor = min(larger_max, SIDE_PIXELS_MAX / max(rgb.shape[-2:]))
+    smaller = factor < 1
+    scaled = functional.interpolate(
+        rgb[None], scale_factor=factor, mode="bilinear", antialias=smaller
+    )[0]
+    pixels = (scaled.clamp(0, 1) * 255).movedim(0, -1).numpy().astype(np.uint8)
     file = BytesIO()
     Pillow.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

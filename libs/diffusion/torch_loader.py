@@ -27,6 +27,7 @@ from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.loader.models import model_in
 from libs.diffusion.loader.seeing import vision_in
 from libs.diffusion.loader.shelf import Shelf
+from libs.diffusion.loader.tiny_vae import tiny_vae_at
 from libs.diffusion.mesh.shap_e import ShapE
 from libs.diffusion.model import Model
 from libs.diffusion.motion import MotionModel
@@ -110,8 +111,8 @@ class TorchLoader:
         return clip_from(self.shelf, [WeightsFile.open(path) for path in paths], family, place)
 
     def vae(self, path: Path) -> Vae:
-        """Return the VAE in a file of its own, or in a checkpoint."""
-        return vae_in(self.shelf, WeightsFile.open(path))
+        """Return the VAE in a file of its own, or in a checkpoint, or a tiny one in two files."""
+        return tiny_vae_at(self.shelf, path) or vae_in(self.shelf, WeightsFile.open(path))
 
     def clip_vision(self, path: Path) -> ClipVision:
         """Return the vision network in a file of its own, or in a checkpoint."""

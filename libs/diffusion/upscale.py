@@ -26,7 +26,7 @@ TILE_PIXELS = 512
 class OnStep(Protocol):
     """Hears of each tile."""
 
-    def __call__(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:
+    def __call__(self, value: int, total: int, preview: Callable[..., bytes] | None = None) -> None:
         """Report that `value` of `total` tiles are done."""
 
 

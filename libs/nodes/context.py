@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -21,6 +21,7 @@ from libs.nodes.sockets import (
     Mask,
     Model,
     MotionModel,
+    Preview,
     UpscaleModel,
     Vae,
 )
@@ -160,10 +161,11 @@ class Context(Protocol):
     def loader(self) -> Loader:
         """The process-wide source of models and fresh values."""
 
-    def step(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:
+    def step(self, value: int, total: int, preview: Preview | None = None) -> None:
         """Report that `value` of `total` steps are done; raise Interrupted if cancelled.
 
-        `preview` draws a JPEG of the present state, and is only called if wanted.
+        `preview` draws a JPEG of the present state, and is only called if wanted. It is given
+        what finds the decoder of a tiny VAE, where the client wants those, and nothing otherwise.
         """
 
     def weights(self, folder: str, name: str) -> Path:

@@ -29,7 +29,7 @@ class LocalContext:
     on_step: OnStep | None = None
     folders: Mapping[str, str] = field(default_factory=dict)
 
-    def step(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:
+    def step(self, value: int, total: int, preview: Callable[..., bytes] | None = None) -> None:
         """Report that `value` of `total` steps are done."""
         if self.on_step is not None:
             self.on_step(value, total, preview)

@@ -26,7 +26,8 @@ SEED_MAX = 2**64 - 1
 STEPS_MAX = 10_000
 
 LatentScaling = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
-Preview: TypeAlias = Callable[[], bytes]
+# May be given what finds the decoders of tiny VAEs by their names.
+Preview: TypeAlias = Callable[..., bytes]
 
 
 class OnStep(Protocol):

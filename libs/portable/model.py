@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 class OnStep(Protocol):
     """Hears of each step."""
 
-    def __call__(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:
+    def __call__(self, value: int, total: int, preview: Callable[..., bytes] | None = None) -> None:
         """Report that `value` of `total` steps are done."""
 
 

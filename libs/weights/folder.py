@@ -6,13 +6,14 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import structlog
 
+from libs.weights import tiny_vaes
 from libs.weights.members import is_folder_model, is_later_shard, members
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,7 @@ FOLDERS: Final = (
     "loras",
     "controlnet",
     "vae",
+    "vae_approx",
     "clip",
     "clip_vision",
     "text_encoders",
@@ -117,6 +119,9 @@ class ModelFolder:
             if found:
                 listed[folder] = MappingProxyType(dict(sorted(found.items())))
         self._growing = growing
+        named = _tiny_vaes(listed.get(tiny_vaes.FOLDER, {}))
+        if named:
+            listed["vae"] = MappingProxyType({**listed.get("vae", {}), **named})
         return MappingProxyType(listed)
 
     def _files(self, folder: str, room: int) -> Iterator[Found]:
@@ -137,6 +142,16 @@ def builtin_files(folder: Path) -> Mapping[str, tuple[Path, ...]]:
         "upscale": folder / "realesr-animevideov3-x4.safetensors",
     }
     return {name: (path,) for name, path in places.items() if path.is_file()}
+
+
+def _tiny_vaes(files: Mapping[str, Found]) -> dict[str, Found]:
+    """Return the tiny VAEs of which both halves are there, under the names that graphs use."""
+    decoders = {name: tiny_vaes.decoder_of(files, name) for name in tiny_vaes.NAMES}
+    return {
+        name: replace(decoder, name=name)
+        for name, decoder in decoders.items()
+        if decoder is not None and tiny_vaes.encoder_beside(decoder.path) is not None
+    }
 
 
 def _files(folder: Path, room: int) -> Iterator[Found]:

@@ -1,10 +1,12 @@
-"""Models of several files: weights in shards, and folders as diffusers writes them."""
+"""Models of several files: weights in shards, tiny VAEs, and folders as diffusers writes them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from typing import Final
+
+from libs.weights.tiny_vaes import encoder_beside
 
 MODEL_INDEX: Final = "model_index.json"
 MEMBERS_MAX: Final = 500
@@ -31,7 +33,8 @@ def members(path: Path) -> tuple[Path, ...]:
         return tuple(sorted(files)[:MEMBERS_MAX])
     shard = SHARD.fullmatch(path.name)
     if shard is None or not _index_beside(path, shard[1]).is_file():
-        return (path,)
+        encoder = encoder_beside(path)
+        return (path,) if encoder is None else (path, encoder)
     names = (f"{shard[1]}-{number:05}-of-{shard[3]}" for number in range(1, int(shard[3]) + 1))
     shards = (path.with_name(f"{name}.safetensors") for name in names)
     return (_index_beside(path, shard[1]), *(part for part in shards if part.is_file()))

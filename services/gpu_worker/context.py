@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from libs.core.errors import NotFound
 from libs.core.jsonvalue import Json, JsonObject
 from libs.core.profiles import EXACT
 from libs.nodes.context import Loader, OutputFile, SavedFile
+from libs.nodes.sockets import Preview
+from libs.weights import tiny_vaes
 from services.gpu_worker.calls import Calls
+
+# With these the best that there is draws previews.
+TINY_METHODS: Final = frozenset({"auto", "taesd"})
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Job:
     scope: str
     traced: bool = False
     previews: bool = False
+    preview_method: str = ""
     profile: str = EXACT
 
     @classmethod
@@ -51,6 +58,7 @@ class Job:
             scope=str(facts["scope"]),
             traced=bool(facts.get("traced")),
             previews=bool(facts.get("previews")),
+            preview_method=str(facts.get("preview_method", "")),
             profile=str(facts.get("profile", EXACT)),
         )
 
@@ -58,6 +66,11 @@ class Job:
     def sharing(self) -> str:
         """Return under what results are remembered: what one profile made no other one takes."""
         return f"{self.scope}/{self.profile}"
+
+    def tiny_decoder(self, name: str) -> Path | None:
+        """Return where the decoder of a tiny VAE lies."""
+        known = tiny_vaes.decoder_of(self.weights.get(tiny_vaes.FOLDER, {}), name)
+        return None if known is None else Path(known[0])
 
     @property
     def mark(self) -> JsonObject:
@@ -88,14 +101,18 @@ class EngineContext:
         document = self.job.document
         return document if self.job.dialect == "hip35" and isinstance(document, dict) else None
 
-    def step(self, value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:
+    def step(self, value: int, total: int, preview: Preview | None = None) -> None:
         """Report progress; raise Interrupted if the run was stopped.
 
-        A preview is drawn if the client asked and may see pictures before moderation.
+        A preview is drawn if the client asked and may see pictures before moderation: through a
+        tiny decoder where there is one for the model, unless the client wants none.
         """
         self.on_step(self.node_id, value, total)
-        if preview is not None and self.job.previews:
-            self.on_preview(self.node_id, preview)
+        if preview is None or not self.job.previews:
+            return
+        if self.job.preview_method in TINY_METHODS:
+            preview = partial(preview, self.job.tiny_decoder)
+        self.on_preview(self.node_id, preview)
 
     def weights(self, folder: str, name: str) -> Path:
         """Return where the weights file lies."""

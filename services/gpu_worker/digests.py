@@ -37,9 +37,13 @@ def _sha256(path: Path) -> str:
     """Return the digest of a file, or of the names and digests of all files of a model."""
     parts = members(path)
     if parts == (path,):
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _of_file(path)
     whole = hashlib.sha256()
     for part in parts:
-        whole.update(f"{part.relative_to(path.parent)}\0{_sha256(part)}\n".encode())
+        whole.update(f"{part.relative_to(path.parent)}\0{_of_file(part)}\n".encode())
     return whole.hexdigest()
+
+
+def _of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -141,6 +141,7 @@ class Job:
                 "scope": f"{self.outlet.tenant}/{self.submitted.user_id}",
                 "traced": self._heard.on,
                 "previews": self.previews,
+                "preview_method": self.submitted.preview_method or "",
                 "profile": profile_of(extra, self.profile),
             },
         )

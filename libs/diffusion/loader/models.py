@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 
+import structlog
 import torch
 from torch import Tensor, nn
 
@@ -12,13 +14,17 @@ from libs.core.errors import Refused
 from libs.diffusion import previews
 from libs.diffusion.architectures import detect
 from libs.diffusion.architectures.base import Architecture, LatentFormat, NetworkWeights
-from libs.diffusion.loader.file import WeightsFile
+from libs.diffusion.loader.file import Key, WeightsFile, key_of
 from libs.diffusion.loader.shelf import Shelf
-from libs.diffusion.model import DrawPreview, Model
+from libs.diffusion.loader.tiny_vae import FORMS, named_for, tiny_decoder_at
+from libs.diffusion.model import Model
 from libs.diffusion.packed.narrow import multiplies_in
 from libs.diffusion.placement import Placement
 from libs.diffusion.precision import DEFAULT, FP8_FAST, STORAGES
 from libs.diffusion.vae import Vae
+from libs.weights.tiny_vaes import FindTiny, nowhere
+
+log = structlog.get_logger(__name__)
 
 
 def architecture_of(file: WeightsFile) -> tuple[Architecture, str]:
@@ -46,7 +52,7 @@ def model_in(
         architecture=architecture,
         placement=placement,
         compatibility=shelf.compatibility,
-        draw_preview=_preview(vae, architecture.latent),
+        draw_preview=Preview(vae, architecture.latent, placement).draw,
         levels=architecture.levels,
         levers=shelf.levers,
     )
@@ -76,24 +82,48 @@ def _storage(placement: Placement, weight_format: str) -> str:
     return weight_format
 
 
-def _preview(vae: Vae | None, latent: LatentFormat) -> DrawPreview:
-    if vae is None:
-        return previews.draw_principal
-    return Preview(vae, latent).draw
-
-
 @dataclass(frozen=True)
 class Preview:
-    """Draws latents of a checkpoint; its map to RGB is fitted when the first is drawn."""
+    """Draws latents: with a tiny decoder where one is found, else with a linear map to RGB.
 
-    vae: Vae
+    That map is fitted to the VAE of the checkpoint when the first picture is drawn; without a VAE
+    the colours are false.
+    """
+
+    vae: Vae | None
     latent: LatentFormat
+    placement: Placement
 
-    def draw(self, seen: Tensor) -> bytes:
+    def draw(self, seen: Tensor, tiny: FindTiny = nowhere) -> bytes:
         """Return a JPEG of the first latent."""
+        decoder = self._decoder(tiny)
+        if decoder is not None:
+            return previews.draw_decoded(decoder, seen)
+        if self.projection is None:
+            return previews.draw_principal(seen)
         return previews.draw(self.projection, seen)
 
+    def _decoder(self, tiny: FindTiny) -> nn.Module | None:
+        name = named_for(self.latent)
+        path = tiny(name) if name else None
+        if path is None:
+            return None
+        return tiny_decoder(key_of(path), self.placement.device, self.placement.vae)
+
     @cached_property
-    def projection(self) -> Tensor:
-        """The linear map from latents to RGB."""
+    def projection(self) -> Tensor | None:
+        """The linear map from latents to RGB; only a VAE knows the colours."""
+        if self.vae is None:
+            return None
         return previews.fit_projection(self.vae.decoded, self.latent)
+
+
+@lru_cache(maxsize=len(FORMS))
+def tiny_decoder(key: Key, device: torch.device, dtype: torch.dtype) -> nn.Module | None:
+    """Return the decoder in a file, None if it cannot be read: no run fails for a preview."""
+    path = Path(key[0])
+    try:
+        return tiny_decoder_at(path, device, dtype)
+    except Refused as error:
+        log.warning("tiny_decoder_unread", file=path.name, reason=str(error))
+        return None

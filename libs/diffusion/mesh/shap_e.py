@@ -207,7 +207,7 @@ class ShapE:
 def _part_of(on_step: OnStep, before: int, whole: int) -> OnStep:
     """Return what tells of a part as of a part of the whole."""
 
-    def told(value: int, total: int, preview: Callable[[], bytes] | None = None) -> None:  # noqa: ARG001
+    def told(value: int, total: int, preview: Callable[..., bytes] | None = None) -> None:  # noqa: ARG001
         on_step(before + value, whole, preview)
 
     return told

@@ -191,3 +191,17 @@ def test_files_in_folders_of_the_old_names_are_offered_under_the_new_ones(tmp_pa
     assert list(found[folder]) == ["a.safetensors", "b.safetensors"]
     assert found[folder]["b.safetensors"].size_bytes == 5
     assert list(found[old]) == ["a.safetensors", "b.safetensors"]
+
+
+def test_a_tiny_vae_is_offered_by_its_short_name_when_both_halves_are_there(tmp_path):
+    put(tmp_path / "vae_approx/taesd_decoder.safetensors", b"123")
+    put(tmp_path / "vae_approx/taef1_decoder.safetensors", b"123")
+    put(tmp_path / "vae_approx/taesdxl_encoder.safetensors")
+    put(tmp_path / "vae/own.safetensors")
+    folder = ModelFolder(tmp_path)
+    assert names(folder)["vae"] == ["own.safetensors"]
+    put(tmp_path / "vae_approx/taesd_encoder.safetensors", b"45")
+    folder.scan()
+    found = folder.scan()["vae"]
+    assert list(found) == ["own.safetensors", "taesd"]
+    assert found["taesd"].size_bytes == 5

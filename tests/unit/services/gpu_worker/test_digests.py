@@ -38,3 +38,22 @@ def test_a_model_of_several_files_changes_its_digest_with_any_of_them(tmp_path):
     (root / "unet" / "x.safetensors").rename(root / "unet" / "y.safetensors")
     third = Digests().of({"checkpoints/turbo": (str(root), "1")})
     assert len({first["checkpoints/turbo"], second["checkpoints/turbo"], *third.values()}) == 3
+
+
+def test_both_halves_of_a_tiny_vae_count(tmp_path):
+    decoder, encoder = (tmp_path / f"taesd_{half}.safetensors" for half in ("decoder", "encoder"))
+    decoder.write_bytes(b"one")
+    encoder.write_bytes(b"two")
+    first = Digests().of({"vae/taesd": (str(decoder), "6-1")})
+    encoder.write_bytes(b"owt")
+    assert Digests().of({"vae/taesd": (str(decoder), "6-1")}) != first
+
+
+def test_all_shards_of_a_model_count(tmp_path):
+    first, second = (tmp_path / f"m-0000{at}-of-00002.safetensors" for at in (1, 2))
+    (tmp_path / "m.safetensors.index.json").write_bytes(b"{}")
+    first.write_bytes(b"one")
+    second.write_bytes(b"two")
+    before = Digests().of({"unet/m": (str(first), "6-1")})
+    second.write_bytes(b"owt")
+    assert Digests().of({"unet/m": (str(first), "6-1")}) != before
