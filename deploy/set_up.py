@@ -43,8 +43,16 @@ def main() -> int:
         print("ComfyUI's editor could not be fetched; port 8188 shows the small page instead")
     (VENV / f"ready-{purpose}").touch()
     if purpose == "test":
+        fetch_clients(python)
         (VENV / "ready-run").touch()
     return 0
+
+
+def fetch_clients(python: Path) -> None:
+    """Fetch the published clients that tests run; without them those tests say that they skip."""
+    command = [str(python), "-m", "tests.e2e.clients.installing"]
+    if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+        print("the clients of ComfyUI could not be fetched; their tests will try again")
 
 
 def with_uv(python: Path, wanted: str) -> bool:

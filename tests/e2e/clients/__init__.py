@@ -1,0 +1,1 @@
+"""Clients of ComfyUI, as they are published, against a whole house."""
