@@ -35,6 +35,7 @@ from services.gateway.routes.prompts import PromptRoutes
 from services.gateway.routes.reading import ReadingRoutes
 from services.gateway.routes.studio import StudioRoutes
 from services.gateway.routes.table import add_routes
+from services.gateway.routes.templates import TemplateRoutes
 from services.gateway.routes.userdata import UserdataRoutes
 from services.gateway.routes.ws import SocketRoute
 from services.gateway.sending import Sending
@@ -125,6 +126,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         FixedRoutes(gateway),
         UserdataRoutes(gateway),
         StudioRoutes(gateway),
+        TemplateRoutes(gateway),
         HealthRoutes(gateway),
         PageRoutes(gateway),
     )

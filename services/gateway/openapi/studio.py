@@ -56,10 +56,15 @@ class LogLines(Strict):
     size: TerminalSize
 
 
+class TemplateGroups(RootModel[list[dict[str, Any]]]):
+    """Groups of templates, as the editor lists them."""
+
+
 class Wish(RootModel[dict[str, Any]]):
     """What is wished for, by its name."""
 
 
+WEBP: Final = ("image/webp",)
 NONE: Final = {200: Answer("None.", (Facts,), example={})}
 NOT_HERE: Final = (401, 403, 404, 503)
 FOLDER: Final = Param("folder", "A kind of model files.", place="path", example="checkpoints")
@@ -69,7 +74,19 @@ SUBGRAPHS: Final = Doc("editor", NONE, errors=())
 SUBGRAPH: Final = Doc("editor", {}, (Param("id", "Its id.", place="path"),), errors=NOT_HERE)
 REPLACEMENTS: Final = Doc("editor", NONE, errors=())
 TEMPLATES: Final = Doc("editor", NONE, errors=())
-NO_TEMPLATES: Final = Doc("editor", {200: Answer("None.", (Names,), example=[])}, errors=())
+TEMPLATE: Final = Doc(
+    "editor",
+    {200: Answer("The list, a workflow, or a picture.", (TemplateGroups, Facts), media=WEBP)},
+    (
+        Param(
+            "file",
+            "`index.json`, `<name>.json` or `<name>-1.webp`.",
+            place="path",
+            example="index.json",
+        ),
+    ),
+    errors=(404,),
+)
 NODE_HELP: Final = Doc(
     "editor",
     {200: Answer("The page, in English whatever the language.", media=("text/markdown",))},

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from libs.core.errors import Unauthorized
 from libs.core.jsonvalue import Json, JsonObject
+from libs.nodes.templates import DEMO as DEMO_TEMPLATE
 from services.gateway.gateway import Gateway
 from services.gateway.openapi import operations as told
 from services.gateway.routes.table import Route
@@ -36,6 +37,9 @@ EDITOR: Final = (
     "It comes from the package <code>comfyui-frontend-package</code>, is served as it came, and runs "
     "in your browser. <a rel='noreferrer' href='{source}'>Source of this version</a>.</dd>"
 )
+# A browser that has it was here before: its editor knows what was open last.
+OPENED: Final = "studio_opened"
+OPENED_SECONDS: Final = 365 * 24 * 3600
 NO_EDITOR: Final = "<dt>ComfyUI's editor</dt><dd>Not installed on this server.</dd>"
 
 
@@ -67,7 +71,7 @@ class PageRoutes:
         except Unauthorized:
             # The page asks for a key; the editor itself cannot.
             return _static("index.html")
-        return editor.index()
+        return _to_the_demo() if _is_first_visit(request) else editor.index()
 
     async def licences(self, _request: Request) -> Response:
         """Name the licences of what is served here, and where its source is."""
@@ -95,6 +99,18 @@ class PageRoutes:
     async def demo(self, _request: Request) -> Response:
         """Return what the demo model knows, and a graph that uses it."""
         return JSONResponse({"auth": self.gateway.settings.auth, **demo_of(DEMO)})
+
+
+def _is_first_visit(request: Request) -> bool:
+    browses = "text/html" in request.headers.get("accept", "")
+    return browses and not request.url.query and OPENED not in request.cookies
+
+
+def _to_the_demo() -> Response:
+    """Lead to the same page with the demo open: what the editor begins with asks for big files."""
+    answer = RedirectResponse(f"/?template={DEMO_TEMPLATE}", 302, {"Cache-Control": "no-store"})
+    answer.set_cookie(OPENED, "1", OPENED_SECONDS, httponly=True, samesite="lax")
+    return answer
 
 
 @cache

@@ -40,8 +40,6 @@ class StudioRoutes:
             Route("GET", "/global_subgraphs", self.nothing, told.SUBGRAPHS),
             Route("GET", subgraph, self.no_subgraph, told.SUBGRAPH),
             Route("GET", "/node_replacements", self.nothing, told.REPLACEMENTS),
-            Route("GET", "/workflow_templates", self.nothing, told.TEMPLATES),
-            Route("GET", "/templates/index.json", self.no_templates, told.NO_TEMPLATES, api=False),
             Route("GET", docs, self.node_help, told.NODE_HELP, api=False),
             Route("POST", "/users", self.no_new_user, told.NEW_USER),
         )
@@ -70,10 +68,6 @@ class StudioRoutes:
     async def nothing(self, _request: Request) -> Response:
         """Return an empty object: there is none of this here."""
         return JSONResponse({})
-
-    async def no_templates(self, _request: Request) -> Response:
-        """Return an empty list of templates."""
-        return JSONResponse([])
 
     async def no_subgraph(self, request: Request) -> Response:
         """Say that there is no such shared subgraph."""

@@ -32,6 +32,8 @@ from services.gateway.routes.table import Route
 
 # The one file that a page loads by itself; all others come as downloads.
 STYLE: Final = "user.css"
+# With this the editor begins with a graph of its own, whose files no house has; without, with ours.
+UNTOLD: Final = "Comfy.TutorialCompleted"
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,10 @@ class UserdataRoutes:
         )
 
     async def settings(self, request: Request) -> Response:
-        """Return all settings of the caller."""
+        """Return the settings of the caller, but for the one that hides our first graph."""
         who = await self.gateway.who(request)
-        return JSONResponse(await self.gateway.documents.settings(who))
+        kept = await self.gateway.documents.settings(who)
+        return JSONResponse({name: value for name, value in kept.items() if name != UNTOLD})
 
     async def post_settings(self, request: Request) -> Response:
         """Keep some settings; the others stay."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.nodes.templates import DEMO, TEMPLATES
 from services.gateway import editor, main
 from tests.integration.gateway.house import House, eventually, open_house
 from tests.integration.gateway.test_gateway_walls import new_key, token_of
@@ -93,7 +96,7 @@ async def test_the_licences_name_the_editor_and_its_source(installed: editor.Edi
         ("/api/global_subgraphs", {}),
         ("/node_replacements", {}),
         ("/api/workflow_templates", {}),
-        ("/templates/index.json", []),
+        ("/templates/index_logo.json", {}),
         ("/internal/logs", ""),
         ("/internal/logs/raw", {"entries": [], "size": {"cols": 80, "rows": 24}}),
         ("/internal/folder_paths", {}),
@@ -116,6 +119,11 @@ async def test_what_there_is_none_of_is_empty(house: House, path: str, answer: A
         ("GET", "/view_metadata/checkpoints?filename=a.safetensors", 404),
         ("GET", "/internal/files/other", 400),
         ("GET", "/docs/NoSuchNode/en.md", 404),
+        ("GET", "/templates/no_such.json", 404),
+        ("GET", "/templates/no_such-1.webp", 404),
+        ("GET", "/templates/sd15-1.png", 404),
+        ("GET", "/templates/..%2Fsd15.json", 404),
+        ("GET", "/workflow_templates/pack/sd15.json", 404),
         ("POST", "/free", 200),
         ("PATCH", "/internal/logs/subscribe", 200),
         ("POST", "/users", 400),
@@ -125,6 +133,42 @@ async def test_every_small_question_has_its_status(
     house: House, method: str, path: str, status: int
 ):
     assert (await house.http.request(method, path)).status_code == status
+
+
+@pytest.mark.parametrize("file", ["index.json", "index.ja.json", "index.pt-BR.json"])
+async def test_the_templates_are_listed_in_every_language(house: House, file: str):
+    listed = (await house.http.get(f"/templates/{file}")).json()
+    assert [group["title"] for group in listed] == ["Pictures", "Videos", "Techniques"]
+    assert {group["moduleName"] for group in listed} == {"default"}
+
+
+async def test_each_template_has_a_workflow_and_a_picture(house: House):
+    for template in TEMPLATES:
+        workflow = (await house.http.get(f"/templates/{template.name}.json")).json()
+        assert workflow["nodes"]
+        for number in (1, 2):
+            answer = await house.http.get(f"/templates/{template.name}-{number}.webp")
+            assert answer.headers["content-type"] == "image/webp"
+            assert min(Image.open(io.BytesIO(answer.content)).size) >= 256
+
+
+@pytest.mark.usefixtures("installed")
+async def test_a_browser_that_comes_for_the_first_time_is_led_to_the_demo(house: House):
+    browser = {"Accept": "text/html,*/*;q=0.8"}
+    first = await house.http.get("/", headers=browser)
+    assert (first.status_code, first.headers["location"]) == (302, f"/?template={DEMO}")
+    assert "An editor" in (await house.http.get(first.headers["location"], headers=browser)).text
+    assert "An editor" in (await house.http.get("/", headers=browser)).text
+    house.http.cookies.clear()
+    assert (await house.http.get("/?workflows=mine", headers=browser)).status_code == 200
+    assert (await house.http.get("/")).status_code == 200
+
+
+async def test_the_editor_is_not_told_to_begin_with_its_own_graph(house: House):
+    for name in ("Comfy.TutorialCompleted", "Comfy.Other"):
+        await house.http.post(f"/settings/{name}", json=True)
+    assert (await house.http.get("/settings")).json() == {"Comfy.Other": True}
+    assert (await house.http.get("/settings/Comfy.TutorialCompleted")).json() is True
 
 
 async def test_a_node_has_a_page_from_our_own_handbook(house: House):

@@ -14,7 +14,7 @@ from tests.unit.libs.diffusion import tiny
 from tests.unit.libs.diffusion.test_diffusion_control import network
 from tests.unit.libs.diffusion.test_diffusion_ip_adapter import plus, vision
 
-WORKFLOWS = Path(__file__).parents[4] / "docs/workflows"
+WORKFLOWS = Path(__file__).parents[4] / "libs/nodes/examples/techniques"
 QUERY = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 TEXT = "lora_te_text_model_encoder_layers_0_mlp_fc1"
 
