@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.core.ids import account_of
+from libs.events.base import Event
+from libs.events.envelope import Recorded, read
 from libs.events.worker import WeightsFile
 from libs.store.engine import reading, writing
-from libs.store.readmodels import api_keys, checkpoint, outputs, prompts, uploads, workers
+from libs.store.readmodels import (
+    api_keys,
+    checkpoint,
+    event_log,
+    outputs,
+    prompts,
+    uploads,
+    workers,
+)
 from libs.store.readmodels.outputs import OutputRow
 from libs.store.readmodels.prompts import PromptRow
 from libs.store.readmodels.uploads import Folder, UploadRow
@@ -77,6 +87,23 @@ class Archive:
                 connection, *owner, max_items=items_max, prompt_id=prompt_id
             )
         return [row.prompt_id for row in rows]
+
+    async def ended_since(
+        self, owner: Owner, client_id: str, seq: int, items_max: int
+    ) -> list[str]:
+        """Return the ids of a client's prompts that ended at a sequence or after it, in order."""
+        async with reading(self.database) as connection:
+            return await prompts.ended_since(connection, *owner, client_id, seq, items_max)
+
+    async def story(self, tenant: str, prompt_id: str) -> list[Recorded[Event]]:
+        """Return the events of a prompt, as they lie in the archive."""
+        async with reading(self.database) as connection:
+            rows = await event_log.story(connection, prompt_id, tenant=tenant)
+        return [
+            read(row.payload, seq=row.seq, subject=row.subject)
+            for row in rows
+            if row.stream == event_log.EVENTS
+        ]
 
     async def prompt(self, owner: Owner, prompt_id: str) -> PromptRow | None:
         """Return a prompt of `owner`, in whatever state it is."""

@@ -20,6 +20,7 @@ from services.gateway.editor import Editor
 from services.gateway.files import Files
 from services.gateway.hub import Hub
 from services.gateway.live import Live
+from services.gateway.resuming import Resuming
 from services.gateway.settings import GatewaySettings
 
 
@@ -40,6 +41,7 @@ class Gateway:
     files: Files
     documents: Documents
     editor: Editor | None
+    resuming: Resuming
     now: Callable[[], datetime]
 
     async def who(self, connection: HTTPConnection) -> Principal:

@@ -1,4 +1,4 @@
-"""Open WebSockets: who is connected, and a bounded line of frames for each."""
+"""Who is connected or follows a prompt, and a bounded line of frames for each."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Generic, TypeVar
 
 from libs.core.errors import Unavailable
 from libs.core.jsonvalue import JsonObject
 from services.gateway.domain.frames import Frame, status
+from services.gateway.domain.queue import Key
 from services.gateway.domain.story import Owner
 
 # Every prompt changes the count that all of its tenant's clients see, so what is told would grow
@@ -19,48 +21,78 @@ from services.gateway.domain.story import Owner
 STATUS_FRAMES_PER_SECOND = 2_000
 # A client with that many frames waiting is shown no previews.
 PREVIEW_LINE_MAX = 8
+STOPS = "the server stops"
 
 Remaining = Callable[[Owner], int]
+Item = TypeVar("Item")
 
 
-class Socket:
-    """One client's line of frames; a client that does not keep up is dropped, never waited for."""
+class Line(Generic[Item]):
+    """Someone's line of items; who does not keep up is dropped, never waited for."""
 
-    def __init__(self, owner: Owner, client_id: str, frames_max: int) -> None:
-        self.owner = owner
-        self.client_id = client_id
+    def __init__(self, items_max: int) -> None:
         self.reason = ""
-        self.told_remaining = -1
-        self.wants_places = False
-        self._frames_max = frames_max
-        self._line: deque[str | bytes] = deque()
+        self._items_max = items_max
+        self._first: deque[Item] = deque()
+        self._line: deque[Item] = deque()
         self._news = asyncio.Event()
 
-    def send(self, message: str | bytes) -> None:
-        """Put a frame at the end of the line."""
-        if len(self._line) >= self._frames_max:
-            self.drop("too slow")
-            return
-        self._line.append(message)
+    def begin(self, items: Iterable[Item]) -> None:
+        """Put items before all that has come since; they are bounded by whoever made them."""
+        self._first.extend(items)
         self._news.set()
 
-    def show(self, preview: bytes) -> None:
-        """Put a preview into the line, unless the client is behind already."""
-        if len(self._line) < PREVIEW_LINE_MAX:
-            self._line.append(preview)
-            self._news.set()
+    def put(self, item: Item) -> None:
+        """Put an item at the end of the line."""
+        if len(self._line) >= self._items_max:
+            self.drop("too slow")
+            return
+        self._line.append(item)
+        self._news.set()
 
     def drop(self, reason: str) -> None:
-        """Give the client up."""
+        """Give the line up."""
         self.reason = self.reason or reason
         self._news.set()
 
-    async def next(self) -> str | bytes | None:
-        """Return the next frame, or None when the client was given up."""
-        while not self._line and not self.reason:
+    async def next(self) -> Item | None:
+        """Return the next item, or None when the line was given up."""
+        while not (self._first or self._line or self.reason):
             self._news.clear()
             await self._news.wait()
-        return None if self.reason else self._line.popleft()
+        if self.reason:
+            return None
+        return self._first.popleft() if self._first else self._line.popleft()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+
+class Socket(Line[str | bytes]):
+    """One client's line of messages; `place` is where in the log it has been told all."""
+
+    def __init__(self, owner: Owner, client_id: str, frames_max: int) -> None:
+        super().__init__(frames_max)
+        self.owner = owner
+        self.client_id = client_id
+        self.told_remaining = -1
+        self.wants_places = False
+        self.place = 0
+
+    def tell(self, frame: Frame) -> None:
+        """Tell a frame; what the client heard before it came here is not told again."""
+        if not frame.seq or frame.seq > self.place:
+            self.place = max(self.place, frame.seq)
+            self.put(text_of(frame, self.place))
+
+    def show(self, preview: bytes) -> None:
+        """Put a preview into the line, unless the client is behind already."""
+        if len(self) < PREVIEW_LINE_MAX:
+            self.put(preview)
+
+
+class Listener(Line[Frame]):
+    """Who follows one prompt, as whoever it is for."""
 
 
 @dataclass
@@ -70,9 +102,10 @@ class Hub:
     sockets_max: int
     frames_max: int
     _resting: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
-    _unsaid: dict[str, int] = field(default_factory=dict)
+    _unsaid: set[str] = field(default_factory=set)
     _sockets: dict[Owner, dict[str, Socket]] = field(default_factory=dict)
     _owners: dict[str, set[Owner]] = field(default_factory=dict)
+    _listeners: dict[Key, set[Listener]] = field(default_factory=dict)
     _count: int = 0
 
     def __len__(self) -> int:
@@ -111,13 +144,37 @@ class Hub:
         socket = self._sockets.get(owner, {}).get(client_id) if client_id else None
         if socket is not None:
             for frame in frames:
-                socket.send(text_of(frame))
+                socket.tell(frame)
+
+    def listen(self, key: Key) -> Listener:
+        """Let someone follow a prompt."""
+        if self._count >= self.sockets_max:
+            raise Unavailable("too many open sockets", limit=self.sockets_max)
+        listener = Listener(self.frames_max)
+        self._listeners.setdefault(key, set()).add(listener)
+        self._count += 1
+        return listener
+
+    def quit(self, key: Key, listener: Listener) -> None:
+        """Forget who followed a prompt."""
+        self._count -= 1
+        listeners = self._listeners.get(key, set())
+        listeners.discard(listener)
+        if not listeners:
+            self._listeners.pop(key, None)
+
+    def tell_listeners(self, key: Key, frames: Iterable[Frame]) -> None:
+        """Send frames to all who follow a prompt."""
+        listeners = self._listeners.get(key, ())
+        for frame in frames if listeners else ():
+            for listener in listeners:
+                listener.put(frame)
 
     def send(self, owner: Owner, client_id: str, message: bytes) -> None:
         """Send bytes to the one client that they are for, if it is here."""
         socket = self._sockets.get(owner, {}).get(client_id) if client_id else None
         if socket is not None:
-            socket.send(message)
+            socket.put(message)
 
     def show(self, owner: Owner, client_id: str, *, plain: bytes, placed: bytes) -> None:
         """Send a preview to the one client that it is for, in the form that it knows."""
@@ -125,7 +182,7 @@ class Hub:
         if socket is not None:
             socket.show(placed if socket.wants_places else plain)
 
-    def tell_status(self, owner: Owner, client_id: str, remaining: Remaining, seq: int) -> None:
+    def tell_status(self, owner: Owner, client_id: str, remaining: Remaining) -> None:
         """Tell the client whose prompt it is, at once, how many prompts its user has open.
 
         All other clients of the tenant hear of a change at once too, but when there are many
@@ -133,21 +190,21 @@ class Hub:
         """
         mine = self._sockets.get(owner, {}).get(client_id) if client_id else None
         if mine is not None:
-            _send_status(mine, remaining(owner), seq)
+            _send_status(mine, remaining(owner))
         tenant = owner[0]
         if tenant in self._resting:
-            self._unsaid[tenant] = seq
+            self._unsaid.add(tenant)
         else:
-            self._tell_all(tenant, remaining, seq)
+            self._tell_all(tenant, remaining)
 
-    def _tell_all(self, tenant: str, remaining: Remaining, seq: int) -> None:
+    def _tell_all(self, tenant: str, remaining: Remaining) -> None:
         count = 0
         for owner in self._owners.get(tenant, ()):
             now, mine = remaining(owner), self._sockets[owner].values()
             count += len(mine)
             for socket in mine:
                 if now != socket.told_remaining:
-                    _send_status(socket, now, seq)
+                    _send_status(socket, now)
         if count:
             pause = count / STATUS_FRAMES_PER_SECOND
             again = partial(self._after_rest, tenant, remaining)
@@ -155,9 +212,9 @@ class Hub:
 
     def _after_rest(self, tenant: str, remaining: Remaining) -> None:
         del self._resting[tenant]
-        seq = self._unsaid.pop(tenant, 0)
-        if seq:
-            self._tell_all(tenant, remaining, seq)
+        if tenant in self._unsaid:
+            self._unsaid.discard(tenant)
+            self._tell_all(tenant, remaining)
 
     def close(self) -> None:
         """Let all clients go: the process stops."""
@@ -166,18 +223,18 @@ class Hub:
         self._resting.clear()
         for mine in self._sockets.values():
             for socket in mine.values():
-                socket.drop("the server stops")
+                socket.drop(STOPS)
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.drop(STOPS)
 
 
-def _send_status(socket: Socket, remaining: int, seq: int) -> None:
-    told = status(remaining)
+def _send_status(socket: Socket, remaining: int) -> None:
     socket.told_remaining = remaining
-    socket.send(text_of(Frame(told.type, told.data, seq)))
+    socket.tell(status(remaining))
 
 
-def text_of(frame: Frame) -> str:
-    """Return the text message of a frame; `seq` names the event that it tells of."""
-    message: JsonObject = {"type": frame.type, "data": frame.data}
-    if frame.seq:
-        message["seq"] = frame.seq
+def text_of(frame: Frame, seq: int) -> str:
+    """Return the text message of a frame; `seq` is how far whoever has it has been told all."""
+    message: JsonObject = {"type": frame.type, "data": frame.data, "seq": seq}
     return json.dumps(message, separators=(",", ":"))

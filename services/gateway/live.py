@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -12,20 +11,19 @@ from pydantic import ValidationError
 
 from libs.bus.base import EVENTS_STREAM, Bus
 from libs.core.errors import Unavailable
-from libs.core.jsonvalue import JsonObject
 from libs.events.base import Event
 from libs.events.envelope import Recorded
-from libs.events.moderation import OutputBlocked, OutputReleased
 from libs.events.run import LeaseExpired, LeaseGranted, RunEnded, RunQueued, RunRefused
 from libs.events.signals import RECORDED_SUBJECT, Committed, Progress, progress_subject
 from services.gateway import metrics
 from services.gateway.answers import Answers, answer_of
 from services.gateway.archive import Archive
 from services.gateway.delivery import Deliveries
-from services.gateway.domain.frames import executing
+from services.gateway.domain.frames import Frame
 from services.gateway.domain.queue import Key, Queue
 from services.gateway.domain.story import Story
 from services.gateway.hub import Hub
+from services.gateway.rendering import for_client
 from services.gateway.telling import Telling
 
 POLL_SECONDS = 0.2
@@ -54,12 +52,12 @@ class Live:
     deliveries: Deliveries = field(default_factory=Deliveries)
     recorded_seq: int = 0
     _position: int = 0
-    _ending: OrderedDict[Key, Story] = field(default_factory=OrderedDict)
-    _judged: deque[Recorded[Event]] = field(default_factory=deque)
-    _finishing: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
     _caught_up: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _awaited_seqs: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.telling.on_end = self._finish
 
     async def follow(self) -> None:
         """Read the stream for ever, from the first open prompt on, over every failure."""
@@ -74,8 +72,9 @@ class Live:
         state = await self.bus.state()
         if not self._position:
             start = await self.archive.start_seq()
-            self.recorded_seq = await self.archive.recorded_seq()
             self._position = max(start, state.first_seq, 1) - 1
+            self.telling.heard_seq = self._position
+            self._recorded(await self.archive.recorded_seq())
         if self._position >= state.last_seq:
             self._caught_up.set()
         async for batch in self.bus.feed(start_seq=self._position + 1):
@@ -100,7 +99,7 @@ class Live:
         """Look at the checkpoint itself while something waits: signals may be lost."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if not (self._ending or self._judged or self._awaited_seqs):
+            if not (self.telling.waits() or self._awaited_seqs):
                 continue
             try:
                 self._recorded(await self.archive.recorded_seq())
@@ -152,6 +151,7 @@ class Live:
 
     def _apply(self, recorded: Recorded[Event]) -> None:
         story = self.queue.apply(recorded)
+        self.telling.heard_seq = recorded.seq
         if story is None:
             return
         key = (story.tenant, story.prompt_id)
@@ -160,64 +160,36 @@ class Live:
                 position = self.queue.accepted_at(*key)
                 if (answer := answer_of(story, position)) is not None:
                     self.answers.give(key, answer)
-                self._tell_status(story, recorded.seq)
+                self._tell_status(story)
             case LeaseGranted() | LeaseExpired():
-                self._tell_status(story, recorded.seq)
-            case OutputReleased() | OutputBlocked():
-                self._judged.append(recorded)
+                self._tell_status(story)
             case RunEnded():
-                self._ending[key] = story
                 self.deliveries.begin(key, recorded)
-        if not isinstance(recorded.event, OutputReleased | OutputBlocked):
-            self.telling.hear(story, recorded)
-        self._settle()
+        self.telling.hear(story, recorded)
         self._wake()
 
     def _recorded(self, seq: int) -> None:
         if seq > self.recorded_seq:
             self.recorded_seq = seq
-            self._settle()
+            self.telling.recorded(seq)
             self._wake()
 
-    def _settle(self) -> None:
-        """Show all that is committed; an end that must be unsealed first takes a moment."""
-        while self._judged and self._judged[0].seq <= self.recorded_seq:
-            judged = self._judged.popleft()
-            story_of_it = self.queue.get(judged.tenant, judged.correlation_id)
-            if story_of_it is not None:
-                self.telling.hear(story_of_it, judged)
-        while self._ending:
-            key, story = next(iter(self._ending.items()))
-            if story.ended_seq > self.recorded_seq:
-                return
-            del self._ending[key]
-            if self.telling.needs_time(story):
-                self._finishing[key] = asyncio.ensure_future(self._finish_later(key, story))
-            else:
-                self._finish(story, {})
-
-    async def _finish_later(self, key: Key, story: Story) -> None:
-        try:
-            self._finish(story, await self.telling.detail(story))
-        finally:
-            del self._finishing[key]
-
-    def _finish(self, story: Story, detail: JsonObject) -> None:
+    def _finish(self, story: Story, told: list[Frame]) -> None:
         """Leave the queue and say so in one step: nobody can ask in between."""
+        client_id = story.submitted.client_id
         self.queue.leave(story)
-        self.telling.finish(story, detail)
-        self._tell_status(story, story.ended_seq)
-        if story.attempt:
-            over = executing(story.prompt_id, None, story.ended_seq)
-            self.hub.tell(story.owner, story.submitted.client_id, [over])
+        self.hub.tell(story.owner, client_id, for_client(story, told[:-1]))
+        self._tell_status(story)
+        self.hub.tell(story.owner, client_id, for_client(story, told[-1:]))
+        self.hub.tell_listeners((story.tenant, story.prompt_id), told)
         self.deliveries.end(story)
         if story.ended is not None:
             metrics.ENDED.labels(story.ended.outcome).inc()
         self._wake()
 
-    def _tell_status(self, story: Story, seq: int) -> None:
+    def _tell_status(self, story: Story) -> None:
         client_id = story.submitted.client_id
-        self.hub.tell_status(story.owner, client_id, self.queue.remaining, seq)
+        self.hub.tell_status(story.owner, client_id, self.queue.remaining)
 
     def _wake(self) -> None:
         self._changed.set()

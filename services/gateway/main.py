@@ -25,6 +25,9 @@ from services.gateway.gateway import Gateway
 from services.gateway.hub import Hub
 from services.gateway.live import Live
 from services.gateway.previewing import Previewing
+from services.gateway.rendering import Rendering
+from services.gateway.resuming import Resuming
+from services.gateway.routes.events import EventRoutes
 from services.gateway.routes.files import FileRoutes
 from services.gateway.routes.fixed import FixedRoutes
 from services.gateway.routes.health import HealthRoutes
@@ -82,7 +85,8 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
     archive = Archive(resources.database)
     hub = Hub(settings.ws_sockets_max, settings.ws_frames_max)
     sending = Sending(hub, resources.artifacts.get)
-    telling = Telling(hub, vault, settings.signal_wait_seconds, time.monotonic, sending)
+    rendering = Rendering(vault)
+    telling = Telling(hub, rendering, settings.signal_wait_seconds, time.monotonic, sending)
     live = Live(resources.bus, archive, hub, telling)
     catalogues = Catalogues(archive, settings.catalogue_seconds, time.monotonic)
     return Gateway(
@@ -101,6 +105,7 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
         files=Files(resources.artifacts, vault, archive, catalogues, settings, resources.now),
         documents=Documents(resources.database, vault, resources.now),
         editor=installed() if settings.editor else None,
+        resuming=Resuming(archive, live, rendering),
         now=resources.now,
     )
 
@@ -123,6 +128,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         FileRoutes(gateway),
         NodeRoutes(gateway),
         JobRoutes(gateway),
+        EventRoutes(gateway),
         FixedRoutes(gateway),
         UserdataRoutes(gateway),
         StudioRoutes(gateway),

@@ -35,6 +35,7 @@ UNFINISHED: Final = text("state IN ('submitted', 'queued', 'running', 'withdrawn
 IN_HISTORY: Final = text(
     "state = 'ended' AND NOT hidden AND NOT (outcome = 'cancelled' AND attempt = 0)"
 )
+OF_CLIENT: Final = text("state = 'ended' AND client_id <> ''")
 
 PROMPTS = Table(
     "prompts",
@@ -106,6 +107,14 @@ Index(
     PROMPTS.c.user_id,
     PROMPTS.c.ended_seq,
     postgresql_where=IN_HISTORY,
+)
+Index(
+    "prompts_of_client",
+    PROMPTS.c.tenant,
+    PROMPTS.c.user_id,
+    PROMPTS.c.client_id,
+    PROMPTS.c.ended_seq,
+    postgresql_where=OF_CLIENT,
 )
 Index("prompts_number", PROMPTS.c.number)
 
@@ -261,6 +270,26 @@ async def history(
         )
     newest = query.order_by(PROMPTS.c.ended_seq.desc()).limit(max(0, max_items))
     return (await _rows(connection, newest))[::-1]
+
+
+async def ended_since(
+    connection: AsyncConnection,
+    tenant: str,
+    user_id: str,
+    client_id: str,
+    seq: int,
+    items_max: int,
+) -> list[str]:
+    """Return the ids of a client's prompts that ended at a sequence or after it, in order."""
+    query = select(PROMPTS.c.prompt_id).where(
+        PROMPTS.c.tenant == tenant,
+        PROMPTS.c.user_id == user_id,
+        PROMPTS.c.client_id == client_id,
+        PROMPTS.c.ended_seq >= seq,
+        OF_CLIENT,
+    )
+    found = await connection.scalars(query.order_by(PROMPTS.c.ended_seq).limit(items_max))
+    return list(found)
 
 
 async def next_number(connection: AsyncConnection) -> int:

@@ -16,7 +16,7 @@ EXPIRED = "RunExpired"
 
 
 def last_frames(story: Story, time_ms: int, detail: JsonObject, at_work: str | None) -> list[Frame]:
-    """Return the frames that tell the end; none for a prompt that never came to a worker.
+    """Return the frames that tell the end.
 
     `detail` is the unsealed account of the failure, `at_work` the node that was last announced.
     """
@@ -26,7 +26,7 @@ def last_frames(story: Story, time_ms: int, detail: JsonObject, at_work: str | N
     if ended.outcome == "succeeded":
         return _success(story, time_ms)
     if ended.outcome == "cancelled":
-        return _interrupted(story, time_ms, at_work) if story.attempt else []
+        return _interrupted(story, time_ms, at_work)
     return [_error(story, time_ms, detail, at_work)]
 
 
@@ -34,8 +34,8 @@ def _success(story: Story, time_ms: int) -> list[Frame]:
     """HIP-35's word goes first: clients of ComfyUI stop listening at theirs."""
     prompt_id = story.prompt_id
     return [
-        Frame("execution_complete", {"prompt_id": prompt_id}, story.ended_seq),
-        Frame("execution_success", {"prompt_id": prompt_id, "timestamp": time_ms}, story.ended_seq),
+        Frame("execution_complete", {"prompt_id": prompt_id}),
+        Frame("execution_success", {"prompt_id": prompt_id, "timestamp": time_ms}),
     ]
 
 
@@ -48,7 +48,7 @@ def _interrupted(story: Story, time_ms: int, at_work: str | None) -> list[Frame]
         "executed": _texts(event.executed if event else ()),
         "timestamp": time_ms,
     }
-    return [Frame("execution_interrupted", data, story.ended_seq)]
+    return [Frame("execution_interrupted", data)]
 
 
 def _error(story: Story, time_ms: int, detail: JsonObject, at_work: str | None) -> Frame:
@@ -67,7 +67,7 @@ def _error(story: Story, time_ms: int, detail: JsonObject, at_work: str | None) 
         "current_outputs": _list(detail.get("current_outputs")),
         "timestamp": time_ms,
     }
-    return Frame("execution_error", data, story.ended_seq)
+    return Frame("execution_error", data)
 
 
 def _what(story: Story, detail: JsonObject) -> tuple[str, str]:

@@ -24,7 +24,7 @@ UI_KEYS: Mapping[str, str] = {"image": "images"}
 
 @dataclass(frozen=True)
 class Frame:
-    """One text message; `seq` is the event that it tells of, 0 for news that may be lost."""
+    """One text message; `seq` is its place in the log, 0 for news that may be lost."""
 
     type: str
     data: JsonObject
@@ -36,23 +36,23 @@ def status(remaining: int) -> Frame:
     return Frame("status", {"status": {"exec_info": {"queue_remaining": remaining}}})
 
 
-def execution_start(prompt_id: str, time_ms: int, seq: int) -> Frame:
+def execution_start(prompt_id: str, time_ms: int) -> Frame:
     """Say that a worker began."""
-    return Frame("execution_start", {"prompt_id": prompt_id, "timestamp": time_ms}, seq)
+    return Frame("execution_start", {"prompt_id": prompt_id, "timestamp": time_ms})
 
 
-def execution_cached(prompt_id: str, nodes: Iterable[str], time_ms: int, seq: int) -> Frame:
+def execution_cached(prompt_id: str, nodes: Iterable[str], time_ms: int) -> Frame:
     """Say which nodes need not be executed again."""
     data: JsonObject = {"nodes": list(nodes), "prompt_id": prompt_id, "timestamp": time_ms}
-    return Frame("execution_cached", data, seq)
+    return Frame("execution_cached", data)
 
 
-def executing(prompt_id: str, node_id: str | None, seq: int = 0) -> Frame:
+def executing(prompt_id: str, node_id: str | None) -> Frame:
     """Say which node is at work; None when the prompt is over."""
     data: JsonObject = {"node": node_id, "prompt_id": prompt_id}
     if node_id is not None:
         data["display_node"] = node_id
-    return Frame("executing", data, seq)
+    return Frame("executing", data)
 
 
 def progress(prompt_id: str, step: Progress) -> Frame:
@@ -86,7 +86,7 @@ def progress_state(prompt_id: str, nodes: Mapping[str, Progress]) -> Frame:
     return Frame("progress_state", {"prompt_id": prompt_id, "nodes": shown})
 
 
-def executed(prompt_id: str, node_id: str, output: JsonObject, seq: int) -> Frame:
+def executed(prompt_id: str, node_id: str, output: JsonObject) -> Frame:
     """Say what an output node shows."""
     data: JsonObject = {
         "node": node_id,
@@ -94,7 +94,7 @@ def executed(prompt_id: str, node_id: str, output: JsonObject, seq: int) -> Fram
         "output": output,
         "prompt_id": prompt_id,
     }
-    return Frame("executed", data, seq)
+    return Frame("executed", data)
 
 
 def output_of(event: NodeFinished, released: frozenset[int], ui: JsonObject) -> JsonObject:

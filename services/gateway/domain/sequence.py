@@ -2,16 +2,15 @@
 
 Events arrive for certain but late, signals at once but perhaps never. Both carry `order`.
 A missing signal is waited for a moment; an event that comes after its turn is told late.
-An output node is told only when each of its files is released or blocked.
+What follows from an event is told only when it is permitted, with the frames that are given then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Frames
 from dataclasses import dataclass, field
 
-from libs.core.jsonvalue import JsonObject
 from libs.events.execution import ExecutionStarted, NodeFinished
-from libs.events.moderation import OutputBlocked, OutputReleased
 from libs.events.signals import Progress
 from services.gateway.domain import frames
 from services.gateway.domain.frames import Frame
@@ -24,17 +23,13 @@ class Started:
     """The attempt began."""
 
     event: ExecutionStarted
-    time_ms: int
-    seq: int
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An output node finished; `ui` is None until it has been unsealed."""
+class Finished:
+    """An output node finished."""
 
     event: NodeFinished
-    seq: int
-    ui: JsonObject | None
 
 
 @dataclass(frozen=True)
@@ -44,12 +39,12 @@ class Passed:
     order: int
 
 
-News = Started | Shown | Passed | Progress
+News = Started | Finished | Passed | Progress
 
 
 def order_of(news: News) -> int:
     """Return the place of a piece of news in its attempt."""
-    return news.event.order if isinstance(news, Started | Shown) else news.order
+    return news.event.order if isinstance(news, Started | Finished) else news.order
 
 
 @dataclass
@@ -63,18 +58,18 @@ class Sequence:
     at_work: str | None = None
     _next: int = 0
     _held: dict[int, News] = field(default_factory=dict)
-    _late: list[Shown] = field(default_factory=list)
+    _late: list[Finished] = field(default_factory=list)
     _gap_since: float | None = None
     _nodes: dict[str, Progress] = field(default_factory=dict)
     _cached: frozenset[str] = frozenset()
-    _verdicts: dict[tuple[str, int], bool] = field(default_factory=dict)
+    _permitted: dict[int, Frames[Frame]] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
 
     def hear(self, news: News) -> None:
         """Take news in; what was already told, or is old, changes nothing."""
         order = order_of(news)
         passed = self.started is not None and order < self._next
-        if isinstance(news, Shown):
+        if isinstance(news, Finished):
             if order in self._seen:
                 return
             self._seen.add(order)
@@ -85,16 +80,17 @@ class Sequence:
             return
         self._held[order] = news
 
-    def judge(self, event: OutputReleased | OutputBlocked) -> None:
-        """Take moderation's answer about one file in."""
-        self._verdicts[event.node_id, event.index] = isinstance(event, OutputReleased)
+    def permit(self, order: int, told: Frames[Frame]) -> None:
+        """Let the event at `order` be told when its turn comes, with these frames."""
+        self._permitted[order] = told
 
-    def unseal(self, order: int, ui: JsonObject) -> None:
-        """Give an output node's unsealed ui."""
-        self._late = [_with_ui(news, order, ui) for news in self._late]
-        held = self._held.get(order)
-        if isinstance(held, Shown):
-            self._held[order] = _with_ui(held, order, ui)
+    def has_told(self, order: int) -> bool:
+        """Say whether nothing is left to tell of the event at `order`."""
+        return order not in self._held and all(late.event.order != order for late in self._late)
+
+    def hurry(self) -> None:
+        """Wait for nothing that may be lost from now on: the run is over."""
+        self.wait_seconds = 0
 
     def waits(self) -> bool:
         """Say whether time alone can release something."""
@@ -111,7 +107,7 @@ class Sequence:
                 if not self._skip(now):
                     break
                 continue
-            if isinstance(news, Shown) and not self._decided(news):
+            if self._forbidden(news):
                 break
             self._advance(told)
         if not self._held:
@@ -139,7 +135,7 @@ class Sequence:
 
     def _begin(self, told: list[Frame]) -> bool:
         begun = next((news for news in self._held.values() if isinstance(news, Started)), None)
-        if begun is None:
+        if begun is None or self._forbidden(begun):
             return False
         self.started = begun
         self._cached = frozenset(begun.event.cached)
@@ -164,12 +160,9 @@ class Sequence:
 
     def _tell(self, news: News) -> list[Frame]:
         match news:
-            case Started(event, time_ms, seq):
-                return [
-                    frames.execution_start(self.prompt_id, time_ms, seq),
-                    frames.execution_cached(self.prompt_id, event.cached, time_ms, seq),
-                ]
-            case Shown():
+            case Started(event):
+                return list(self._permitted.pop(event.order, ()))
+            case Finished():
                 return self._tell_output(news)
             case Progress():
                 return self._tell_step(news)
@@ -186,18 +179,12 @@ class Sequence:
             return [*told, state, frames.executing(self.prompt_id, step.node_id)]
         return [*told, state, frames.progress(self.prompt_id, step)]
 
-    def _tell_output(self, news: Shown) -> list[Frame]:
+    def _tell_output(self, news: Finished) -> list[Frame]:
         event = news.event
-        told = self._announce(event.node_id, None)
-        released = frozenset(
-            output.index
-            for output in event.outputs
-            if self._verdicts.get(_key(event, output.index))
-        )
-        output = frames.output_of(event, released, news.ui or {})
-        if output:
-            told.append(frames.executed(self.prompt_id, event.node_id, output, news.seq))
-        return told
+        permitted = self._permitted.pop(event.order, None)
+        if permitted is None:
+            return []
+        return [*self._announce(event.node_id, None), *permitted]
 
     def _announce(self, node_id: str, step: Progress | None) -> list[Frame]:
         """Make up for an announcement that was lost; cached nodes are never announced."""
@@ -221,22 +208,13 @@ class Sequence:
         ]
 
     def _ready_late(self) -> list[Frame]:
-        due = [news for news in self._late if self._decided(news)]
-        self._late = [news for news in self._late if not self._decided(news)]
+        due = [news for news in self._late if not self._forbidden(news)]
+        self._late = [news for news in self._late if self._forbidden(news)]
         return [frame for news in due for frame in self._tell_output(news)]
 
-    def _decided(self, news: Shown) -> bool:
-        event = news.event
-        judged = all(_key(event, output.index) in self._verdicts for output in event.outputs)
-        return judged and (news.ui is not None or event.ui is None)
+    def _forbidden(self, news: News) -> bool:
+        """Say whether it is not its turn in the log yet."""
+        return isinstance(news, Started | Finished) and order_of(news) not in self._permitted
 
     def _crowded_out(self, news: News) -> bool:
         return len(self._held) >= HELD_MAX and isinstance(news, Progress) and not news.announces
-
-
-def _key(event: NodeFinished, index: int) -> tuple[str, int]:
-    return (event.node_id, index)
-
-
-def _with_ui(news: Shown, order: int, ui: JsonObject) -> Shown:
-    return Shown(news.event, news.seq, ui) if news.event.order == order else news

@@ -18,7 +18,8 @@ DISTRIBUTION: Final = "hanzo-studio"
 DESCRIPTION: Final = (
     "Bare paths speak ComfyUI. `/api` speaks HIP-35, and ComfyUI to whoever sends the header "
     "`Comfy-User` or asks for `format=comfyui`. Errors have ComfyUI's body everywhere. "
-    "Execution is followed on `WS /ws?clientId=`, which OpenAPI has no words for."
+    "Execution is followed on `WS /ws?clientId=&since=`, which OpenAPI has no words for, or for one "
+    "prompt by server-sent events at `/api/jobs/{prompt_id}/events`."
 )
 SCHEMES: Final[JsonObject] = {
     "key": {"type": "http", "scheme": "bearer", "description": "sk-hanzo-..."},

@@ -219,3 +219,21 @@ SCRIPT: Final = Doc("page", {200: Answer("Its script.", media=("text/javascript"
 STYLE: Final = Doc("page", {200: Answer("Its style.", media=("text/css",))}, errors=())
 TEXT: Final = Doc("page", {200: Answer("A text.", media=("text/plain",))}, errors=())
 DEMO: Final = Doc("page", {200: Answer("The demo model.", (told.Demo,))}, errors=())
+JOB_EVENTS: Final = Doc(
+    "jobs",
+    {
+        200: Answer(
+            "Server-sent events, to the end of the prompt: `job`, then the frames of a WebSocket. "
+            "What may not be lost has an id.",
+            media=("text/event-stream",),
+        ),
+        204: Answer("It is over, and all of it was told."),
+        404: failure(404, JobsError),
+    },
+    (
+        PROMPT_ID,
+        Param("Last-Event-ID", "The last id that was heard.", place="header"),
+        Param("lastEventId", "The same, where headers cannot be set."),
+    ),
+    errors=(400, 401, 403, 503),
+)

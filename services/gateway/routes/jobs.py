@@ -96,29 +96,30 @@ class JobRoutes:
         finished = await self.gateway.archive.history(who.owner, max_items=FINISHED_MAX)
         stories = [*live.queue.running(who.owner), *live.queue.pending(who.owner)]
         is_open = {story.prompt_id for story in stories}
-        over = [_of_finished(one) for one in finished if one.row.prompt_id not in is_open]
-        return [*over, *(_of_story(story) for story in stories)]
+        over = [job_of_finished(one) for one in finished if one.row.prompt_id not in is_open]
+        return [*over, *(job_of_story(story) for story in stories)]
 
     async def _open_job(self, who: Principal, story: Story) -> JsonObject:
         vault, catalogue = self.gateway.vault, await self.gateway.catalogues.of(who.owner)
         workflow = (await opened(vault, who.tenant, [story.submitted.workflow]))[0]
         prompt = in_dialect(workflow.prompt, "comfyui", catalogue)
         shown: JsonObject = {"prompt": prompt, "extra_data": workflow.extra_data}
-        return {**_of_story(story), "workflow": shown}
+        return {**job_of_story(story), "workflow": shown}
 
     async def _finished_job(self, who: Principal, finished: Finished) -> JsonObject:
         entry = (await entries(self.gateway.vault, who.tenant, [finished]))[0]
         shown = comfy_entry(entry, await self.gateway.catalogues.of(who.owner))
         _, _, prompt, extra_data, _ = cast("list[Json]", shown["prompt"])
         return {
-            **_of_finished(finished),
+            **job_of_finished(finished),
             "outputs": shown["outputs"],
             "execution_status": shown["status"],
             "workflow": {"prompt": prompt, "extra_data": extra_data},
         }
 
 
-def _of_story(story: Story) -> JsonObject:
+def job_of_story(story: Story) -> JsonObject:
+    """Return an open prompt as an entry of the list."""
     job: JsonObject = {
         "id": story.prompt_id,
         "status": "in_progress" if story.running else "pending",
@@ -132,7 +133,8 @@ def _of_story(story: Story) -> JsonObject:
     return job
 
 
-def _of_finished(finished: Finished) -> JsonObject:
+def job_of_finished(finished: Finished) -> JsonObject:
+    """Return a finished prompt as an entry of the list."""
     row = finished.row
     stopped = row.outcome == "cancelled"
     job: JsonObject = {

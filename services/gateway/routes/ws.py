@@ -1,4 +1,4 @@
-"""WS /ws?clientId=: frames out; one optional message in."""
+"""WS /ws?clientId=&since=: frames out; one optional message in."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from services.gateway.domain.submission import client_id
 from services.gateway.errors import response_of
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Socket, text_of
+from services.gateway.resuming import since_of
 from services.gateway.routes.fixed import server_features
 from services.gateway.routes.prompts import CATCH_UP_SECONDS
 
@@ -43,31 +44,56 @@ class SocketRoute:
         try:
             who = await self.gateway.who(websocket)
             named = client_id(websocket.query_params.get("clientId")) or uuid.uuid4().hex
+            since = since_of(websocket.query_params.get("since"))
             await self.gateway.live.caught_up(CATCH_UP_SECONDS)
+            if since is not None:
+                await self.gateway.resuming.check(since)
             line = self.gateway.hub.join(who.owner, named)
         except StudioError as error:
             await websocket.send_denial_response(response_of(error))
             return
         metrics.SOCKETS.inc()
         try:
-            # Joined before the greeting is made, so that nothing falls in between.
-            self._greet(who, line)
-            await websocket.accept()
-            await self._serve(websocket, line)
+            if await self._greet(who, line, since, websocket):
+                await websocket.accept()
+                await self._serve(websocket, line)
         finally:
             self.gateway.hub.leave(line)
             metrics.SOCKETS.dec()
 
-    def _greet(self, who: Principal, line: Socket) -> None:
-        """Say how the queue stands, and where the client's running prompts are."""
-        live = self.gateway.live
+    async def _greet(
+        self, who: Principal, line: Socket, since: int | None, websocket: WebSocket
+    ) -> bool:
+        """Say how the queue stands, what was missed, and where the client's running prompts are.
+
+        The place is taken when the line is joined and before anything is waited for: what
+        comes later is in the line, what came before is told here, and nothing falls in between.
+        """
+        live, resuming = self.gateway.live, self.gateway.resuming
+        reached = live.telling.reached(who.owner, line.client_id)
+        line.place = reached if since is None else max(reached, since)
         line.told_remaining = live.queue.remaining(who.owner)
         told = status(line.told_remaining)
-        line.send(text_of(Frame(told.type, {**told.data, "sid": line.client_id})))
-        for story in live.queue.running(who.owner):
-            if story.submitted.client_id == line.client_id:
-                for frame in live.telling.catch_up(story):
-                    line.send(text_of(frame))
+        told = Frame(told.type, {**told.data, "sid": line.client_id})
+        place = line.place
+        messages = [text_of(told, place if since is None else since)]
+        now = [
+            text_of(frame, place)
+            for story in live.queue.running(who.owner)
+            if story.submitted.client_id == line.client_id
+            for frame in live.telling.catch_up(story)
+        ]
+        if since is not None:
+            known = resuming.open_of(who.owner, line.client_id)
+            try:
+                missed = await resuming.missed(who.owner, line.client_id, known, since, reached)
+            except StudioError as error:
+                await websocket.send_denial_response(response_of(error))
+                return False
+            messages += [text_of(frame, frame.seq) for frame in missed]
+        messages += now
+        line.begin(messages)
+        return True
 
     async def _serve(self, websocket: WebSocket, line: Socket) -> None:
         sending = asyncio.ensure_future(self._send(websocket, line))
@@ -104,7 +130,7 @@ class SocketRoute:
             if (flags := _feature_flags(message.get("text"))) is not None:
                 line.wants_places = flags.get("supports_preview_metadata") is True
                 features = server_features(self.gateway.settings)
-                line.send(text_of(Frame("feature_flags", features)))
+                line.tell(Frame("feature_flags", features))
 
 
 async def _sent(websocket: WebSocket, message: str | bytes) -> None:

@@ -20,6 +20,7 @@ from services.gateway.admission import Admission
 from services.gateway.commands import Commands
 from services.gateway.hub import Hub
 from services.gateway.live import Live
+from services.gateway.rendering import Rendering
 from services.gateway.settings import GatewaySettings
 from services.gateway.telling import Telling
 from services.gateway.withdrawal import Withdrawals
@@ -76,7 +77,7 @@ def gateway(reach: Reach) -> Program:
     # The archive in memory answers what the gateway asks of the real one.
     archive = cast("Any", reach.archive)
     hub = Hub(settings.ws_sockets_max, settings.ws_frames_max)
-    telling = Telling(hub, vault, settings.signal_wait_seconds, clock.seconds)
+    telling = Telling(hub, Rendering(vault), settings.signal_wait_seconds, clock.seconds)
     live = Live(reach.bus, archive, hub, telling)
     admission = Admission(journal, vault, archive, live, Withdrawals(journal), settings, clock.now)
     service = Service(

@@ -9,19 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.events.base import Sealed
-from libs.events.execution import ExecutionStarted, NodeFinished, Output
-from libs.events.moderation import OutputBlocked, OutputReleased
+from libs.events.execution import ExecutionStarted, NodeFinished
 from libs.events.signals import Progress
 from services.gateway.domain import sequence as sequences
-from services.gateway.domain.frames import Frame
-from services.gateway.domain.sequence import News, Passed, Sequence, Shown, Started
+from services.gateway.domain.frames import Frame, executed, execution_cached, execution_start
+from services.gateway.domain.sequence import Finished, News, Passed, Sequence, Started
 
 
 def started(order: int = 1, cached: tuple[str, ...] = ()) -> Started:
     """Return the beginning of an attempt."""
     event = ExecutionStarted(prompt_id="p", attempt=1, worker_id="w", order=order, cached=cached)
-    return Started(event, 1000, 5)
+    return Started(event)
 
 
 def step(order: int, node_id: str = "2", state: Any = "running", **more: Any) -> Progress:
@@ -29,22 +27,8 @@ def step(order: int, node_id: str = "2", state: Any = "running", **more: Any) ->
     return Progress(prompt_id="p", attempt=1, order=order, node_id=node_id, state=state, **more)
 
 
-def shown(order: int, *indexes: int, node_id: str = "3", ui: Any = None) -> Shown:
-    """Return a finished output node with files."""
-    outputs = tuple(
-        Output(
-            index=index,
-            kind="image",
-            filename=f"{index}.png",
-            subfolder="",
-            folder="output",
-            artifact="q",
-            sha256="s",
-            mime="image/png",
-            size_bytes=1,
-        )
-        for index in indexes
-    )
+def finished(order: int, node_id: str = "3") -> Finished:
+    """Return an output node that is done."""
     event = NodeFinished(
         prompt_id="p",
         attempt=1,
@@ -52,27 +36,19 @@ def shown(order: int, *indexes: int, node_id: str = "3", ui: Any = None) -> Show
         order=order,
         node_id=node_id,
         node_type="SaveImage",
-        outputs=outputs,
-        ui=Sealed(kid="k") if ui is None else None,
     )
-    return Shown(event, 100 + order, ui)
+    return Finished(event)
 
 
-def released(index: int, node_id: str = "3") -> OutputReleased:
-    """Return moderation's yes."""
-    return OutputReleased(
-        prompt_id="p", attempt=1, node_id=node_id, index=index, artifact="o", sha256="s"
-    )
-
-
-def blocked(index: int, node_id: str = "3") -> OutputBlocked:
-    """Return moderation's no."""
-    return OutputBlocked(prompt_id="p", attempt=1, node_id=node_id, index=index, category="x")
+def let_show(sequence: Sequence, order: int, node_id: str = "3") -> None:
+    """Let the log come to an output node."""
+    sequence.permit(order, [executed("p", node_id, {"text": [str(order)]})])
 
 
 def sequence_of(*news: News) -> Sequence:
-    """Return a sequencer that heard some news."""
+    """Return a sequencer that heard some news, and whose beginning may be told."""
     sequence = Sequence("p", 1)
+    sequence.permit(1, [execution_start("p", 1000), execution_cached("p", (), 1000)])
     for one in news:
         sequence.hear(one)
     return sequence
@@ -115,30 +91,31 @@ def test_a_signal_that_comes_in_time_takes_its_turn():
     assert words(sequence.ready(10.5)) == [*ANNOUNCED, *STEP]
 
 
-def test_an_output_waits_for_each_of_its_files_however_long():
-    sequence = sequence_of(started(), shown(2, 0, 1, ui={}), step(3, "4", announces=True))
-    sequence.judge(released(0))
+def test_nothing_is_told_before_the_log_has_come_to_the_beginning():
+    sequence = Sequence("p", 1)
+    sequence.hear(started())
+    sequence.hear(step(2, announces=True))
+    assert sequence.ready(99) == []
+    assert not sequence.has_told(1)
+    sequence.permit(1, [execution_start("p", 1000)])
+    assert words(sequence.ready(99)) == ["execution_start", *ANNOUNCED]
+    assert sequence.has_told(1)
+
+
+def test_an_output_waits_for_its_turn_in_the_log_however_long():
+    sequence = sequence_of(started(), finished(2), step(3, "4", announces=True))
     assert words(sequence.ready(0)) == START
     assert sequence.ready(99) == []
-    sequence.judge(blocked(1))
+    let_show(sequence, 2)
     told = sequence.ready(100)
     assert words(told) == [*ANNOUNCED, "executed", *ANNOUNCED]
-    images = [{"filename": "0.png", "subfolder": "", "type": "output"}]
-    assert told[2].data["output"] == {"images": images}
-    assert told[2].seq == 102
+    assert told[2].data["output"] == {"text": ["2"]}
 
 
-def test_a_node_whose_files_are_all_withheld_shows_nothing():
-    sequence = sequence_of(started(cached=("3",)), shown(2, 0, ui={}))
-    sequence.judge(blocked(0))
-    assert words(sequence.ready(0)) == START
-
-
-def test_sealed_words_are_waited_for():
-    sequence = sequence_of(started(cached=("3",)), shown(2))
-    assert words(sequence.ready(0)) == START
-    sequence.unseal(2, {"text": ["hello"]})
-    assert sequence.ready(0)[0].data["output"] == {"text": ["hello"]}
+def test_an_output_that_shows_nothing_is_passed_over():
+    sequence = sequence_of(started(cached=("3",)), finished(2), step(3, "4", announces=True))
+    sequence.permit(2, [])
+    assert words(sequence.ready(0)) == [*START, *ANNOUNCED]
 
 
 def test_an_event_after_its_turn_is_told_late_and_once():
@@ -146,23 +123,25 @@ def test_an_event_after_its_turn_is_told_late_and_once():
     sequence.ready(0)
     assert words(sequence.ready(2)) == ANNOUNCED
     for _ in (1, 2):
-        sequence.hear(shown(2, 0, ui={}))
+        sequence.hear(finished(2))
     assert sequence.ready(2) == []
-    sequence.judge(released(0))
+    assert not sequence.has_told(2)
+    let_show(sequence, 2)
     assert words(sequence.ready(2)) == ["executed"]
+    assert sequence.has_told(2)
     assert sequence.ready(3) == []
 
 
+def test_whoever_hurries_waits_for_no_signal():
+    sequence = sequence_of(started(), step(3, value=1, total=2))
+    sequence.hurry()
+    assert words(sequence.ready(0)) == [*START, *ANNOUNCED, *STEP]
+
+
 def test_at_the_end_everything_is_told_without_waiting():
-    sequence = sequence_of(
-        started(cached=("3",)), step(3, announces=True), shown(5, 0, 1), Passed(9)
-    )
-    sequence.judge(released(1))
-    told = sequence.flush()
-    assert words(told) == [*START, *ANNOUNCED, "executed"]
-    assert told[-1].data["output"] == {
-        "images": [{"filename": "1.png", "subfolder": "", "type": "output"}]
-    }
+    sequence = sequence_of(started(cached=("3",)), step(3, announces=True), finished(5), Passed(9))
+    let_show(sequence, 5)
+    assert words(sequence.flush()) == [*START, *ANNOUNCED, "executed"]
     assert sequence.flush() == []
 
 
@@ -191,17 +170,17 @@ def test_any_arrival_gives_the_same_order(shuffler: random.Random, lost: set[int
         step(4, value=2, total=2),
         step(5, state="finished", value=2, total=2),
         step(6, "3", announces=True),
-        shown(8, 0, ui={}),
+        finished(8),
         Passed(9),
     ]
     kept = [one for one in news if not (isinstance(one, Progress) and one.order in lost)]
     ordered = sequence_of(*kept)
-    ordered.judge(released(0))
+    let_show(ordered, 8)
     expected = [*ordered.ready(0), *ordered.flush()]
     shuffled = kept * 2
     shuffler.shuffle(shuffled)
     sequence = sequence_of()
-    sequence.judge(released(0))
+    let_show(sequence, 8)
     told: list[Frame] = []
     for one in shuffled:
         sequence.hear(one)

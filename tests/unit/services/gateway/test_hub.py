@@ -40,7 +40,7 @@ async def test_a_client_hears_of_its_own_prompts_every_time_and_at_once(hub: Hub
     mine = hub.join(ANN, "mine")
     counts = {ANN: 0}
     for counts[ANN] in (1, 1, 2, 1, 0):
-        hub.tell_status(ANN, "mine", counts.__getitem__, seq=7)
+        hub.tell_status(ANN, "mine", counts.__getitem__)
     hub.tell(ANN, "mine", [executing("p", None)])
     assert [await remaining_in(mine) for _ in range(5)] == [1, 1, 2, 1, 0]
     assert (await frame(mine))["type"] == "executing"
@@ -52,7 +52,7 @@ async def test_a_crowd_hears_how_the_last_of_many_changes_left_the_count(hub: Hu
     crowd = [hub.join(ANN, f"client {number}") for number in range(CROWD)]
     counts = {ANN: 0}
     for counts[ANN] in range(1, 51):
-        hub.tell_status(ANN, "", counts.__getitem__, seq=counts[ANN])
+        hub.tell_status(ANN, "", counts.__getitem__)
     for client in crowd:
         assert [await remaining_in(client), await remaining_in(client)] == [1, 50]
     hub.close()
@@ -61,12 +61,12 @@ async def test_a_crowd_hears_how_the_last_of_many_changes_left_the_count(hub: Hu
 async def test_a_crowd_is_not_told_again_what_it_knows(hub: Hub):
     crowd = [hub.join(ANN, f"client {number}") for number in range(CROWD)]
     count = 1
-    for seq in (1, 2, 3):
-        hub.tell_status(ANN, "", lambda _owner: count, seq)
+    for _ in range(3):
+        hub.tell_status(ANN, "", lambda _owner: count)
     # Longer than the crowd rests, so the second and third change were looked at.
     await asyncio.sleep(2 * CROWD / STATUS_FRAMES_PER_SECOND)
     count = 2
-    hub.tell_status(ANN, "", lambda _owner: count, seq=4)
+    hub.tell_status(ANN, "", lambda _owner: count)
     assert [await remaining_in(client) for client in crowd] == [1] * CROWD
     assert [await remaining_in(client) for client in crowd] == [2] * CROWD
     hub.close()
@@ -75,7 +75,7 @@ async def test_a_crowd_is_not_told_again_what_it_knows(hub: Hub):
 async def test_each_user_of_a_tenant_hears_of_its_own_count_and_other_tenants_of_nothing(hub: Hub):
     ann, bob, eve = hub.join(ANN, "a"), hub.join(BOB, "b"), hub.join(EVE, "e")
     counts = {ANN: 3, BOB: 0}
-    hub.tell_status(ANN, "a", counts.__getitem__, seq=1)
+    hub.tell_status(ANN, "a", counts.__getitem__)
     assert (await remaining_in(ann), await remaining_in(bob)) == (3, 0)
     hub.tell(EVE, "e", [executing("p", None)])
     assert (await frame(eve))["type"] == "executing"
