@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ from libs.diffusion.placement import Placement
 from libs.diffusion.precision import DEFAULT
 from libs.diffusion.preprocess.preprocessors import Preprocessors
 from libs.diffusion.residency import ModelCache
+from libs.diffusion.saving import files
 from libs.diffusion.text.clip import Clip
 from libs.diffusion.upscale import UpscaleModel, build_upscaler
 from libs.diffusion.vae import Vae
@@ -179,6 +180,27 @@ class TorchLoader:
     def shap_e(self, path: Path) -> ShapE:
         """Return the Shap-E model in a folder."""
         return ShapE.at(path, self.shelf)
+
+    def model_file(
+        self,
+        model: Model,
+        clip: Clip | None,
+        vae: Vae | None,
+        about: Mapping[str, str],
+        bytes_max: int,
+    ) -> bytes:
+        """Return a file of a diffusion model and what is beside it, with texts in its head."""
+        return files.model_file(model, clip, vae, about, bytes_max)
+
+    def encoder_files(
+        self, clip: Clip, about: Mapping[str, str], bytes_max: int
+    ) -> Mapping[str, bytes]:
+        """Return a file for each text encoder, by the name that such files have."""
+        return files.encoder_files(clip, about, bytes_max)
+
+    def vae_file(self, vae: Vae, about: Mapping[str, str], bytes_max: int) -> bytes:
+        """Return a file of a VAE alone."""
+        return files.vae_file(vae, about, bytes_max)
 
     @property
     def preprocessors(self) -> Preprocessors:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from libs.core.errors import StudioError
 from libs.core.jsonvalue import JsonObject
@@ -28,6 +28,8 @@ from libs.nodes.sockets import (
 from libs.nodes.solids import ShapE
 
 Folder: TypeAlias = Literal["output", "temp"]
+# Of one file that a node keeps: it is handed from process to process in one piece.
+OUTPUT_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
 
 
 class Interrupted(StudioError):
@@ -104,6 +106,24 @@ class Loader(Protocol):
 
     def shap_e(self, path: Path) -> ShapE:
         """Return the Shap-E model in a folder."""
+
+    def model_file(
+        self,
+        model: Model,
+        clip: Clip | None,
+        vae: Vae | None,
+        about: Mapping[str, str],
+        bytes_max: int,
+    ) -> bytes:
+        """Return a file of a diffusion model and what is beside it, with texts in its head."""
+
+    def encoder_files(
+        self, clip: Clip, about: Mapping[str, str], bytes_max: int
+    ) -> Mapping[str, bytes]:
+        """Return a file for each text encoder, by the name that such files have."""
+
+    def vae_file(self, vae: Vae, about: Mapping[str, str], bytes_max: int) -> bytes:
+        """Return a file of a VAE alone."""
 
     @property
     def preprocessors(self) -> Preprocessors:

@@ -40,6 +40,7 @@ FAMILIES = (
     "libs.nodes.retouching",
     "libs.nodes.masks",
     "libs.nodes.saving",
+    "libs.nodes.keeping",
     "libs.nodes.movies",
     "libs.nodes.upscaling",
     "libs.nodes.vision",

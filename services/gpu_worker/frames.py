@@ -16,9 +16,10 @@ from typing import Final
 
 from libs.core.errors import Poisoned
 from libs.core.jsonvalue import JsonObject
+from libs.nodes.context import OUTPUT_BYTES_MAX
 
 HEADER_BYTES_MAX: Final = 64 * 1024 * 1024
-BLOB_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
+BLOB_BYTES_MAX: Final = OUTPUT_BYTES_MAX
 BLOBS_MAX: Final = 64
 _LENGTH: Final = struct.Struct(">I")
 

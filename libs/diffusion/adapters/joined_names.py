@@ -32,7 +32,8 @@ def _flux(rows: Rows) -> Iterator[tuple[str, Homes]]:
             for name, inner in flux_names.INNER[kind].items():
                 yield before + name, (home + inner,)
             for name, parts in flux_names.JOINED.items():
-                yield before + name, [home + part for part in parts]
+                if (name == flux_names.JOINED_IN_SINGLE) == (kind == "single"):
+                    yield before + name, [home + part for part in parts]
 
 
 def _sd3(rows: Rows) -> Iterator[tuple[str, Homes]]:

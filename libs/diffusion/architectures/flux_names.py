@@ -52,6 +52,7 @@ JOINED: Final = {
     "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
     "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
 }
+JOINED_IN_SINGLE: Final = "linear1"
 # Of a head's numbers an eighth turns with the picture's index, the rest with row and column.
 HEAD_PARTS: Final = 16
 HEAD_SHARES: Final = (2, 7, 7)
@@ -107,7 +108,7 @@ def _in_block(block: re.Match[str], tensor: Tensor, width: int) -> Iterator[tupl
     parts = JOINED.get(inner)
     if parts is not None:
         # Behind the three projections of a single block lies what goes on into its gate.
-        rest = [tensor.shape[0] - 3 * width] if inner == "linear1" else []
+        rest = [tensor.shape[0] - 3 * width] if inner == JOINED_IN_SINGLE else []
         pieces = torch.split(tensor, [width, width, width, *rest])
         for part, piece in zip(parts, pieces, strict=True):
             yield f"{home}{part}.{leaf}", piece

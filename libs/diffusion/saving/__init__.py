@@ -1,0 +1,1 @@
+"""Models written into files, in the layout that single files have everywhere."""
