@@ -7,7 +7,17 @@ from libs.store.readmodels.api_keys import API_KEYS
 from libs.store.readmodels.checkpoint import CHECKPOINT
 from libs.store.readmodels.data_keys import DATA_KEYS
 from libs.store.readmodels.event_log import EVENT_LOG
+from libs.store.readmodels.sessions import SESSIONS
 from libs.store.readmodels.uploads import UPLOADS
 from libs.store.readmodels.user_documents import USER_DOCUMENTS
 
-TABLES = (EVENT_LOG, CHECKPOINT, *REBUILDABLE, UPLOADS, USER_DOCUMENTS, API_KEYS, DATA_KEYS)
+TABLES = (
+    EVENT_LOG,
+    CHECKPOINT,
+    *REBUILDABLE,
+    UPLOADS,
+    USER_DOCUMENTS,
+    API_KEYS,
+    SESSIONS,
+    DATA_KEYS,
+)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.bus.identity import utc_now
 from libs.core.ids import account_of
 from libs.events.base import Event
 from libs.events.envelope import Recorded, read
@@ -17,6 +18,7 @@ from libs.store.readmodels import (
     event_log,
     outputs,
     prompts,
+    sessions,
     uploads,
     workers,
 )
@@ -136,9 +138,13 @@ class Archive:
         """Return whose API key this is, if it is valid."""
         async with reading(self.database) as connection:
             row = await api_keys.find_by_digest(connection, api_keys.digest_of(token))
-        return (
-            Principal(row.tenant, row.user_id, account_of(row.user_id), row.tier) if row else None
-        )
+        return _principal(row)
+
+    async def session_holder(self, token: str) -> Principal | None:
+        """Return whose session this is, if it goes on."""
+        async with reading(self.database) as connection:
+            row = await sessions.key_of(connection, token, utc_now())
+        return _principal(row)
 
     async def choices(self, owner: Owner) -> dict[str, tuple[str, ...]]:
         """Return the lists that node inputs choose from: the fleet's files, and one's uploads."""
@@ -174,3 +180,7 @@ class Archive:
         """Keep an upload; False when its name is taken and must stay."""
         async with writing(self.database) as connection:
             return await uploads.add(connection, upload, overwrite=overwrite)
+
+
+def _principal(row: api_keys.ApiKeyRow | None) -> Principal | None:
+    return Principal(row.tenant, row.user_id, account_of(row.user_id), row.tier) if row else None

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from libs.core.errors import Forbidden, Unauthorized
 from libs.core.ids import account_of
 from libs.store.readmodels.api_keys import PREFIX, key_id_of
+from libs.store.readmodels.sessions import is_session
 from services.gateway.domain.story import Owner
 from services.gateway.settings import AuthMode
 
@@ -42,6 +43,10 @@ class Keys(Protocol):
         """Return whose key this is, if it is valid."""
         ...
 
+    async def session_holder(self, token: str) -> Principal | None:
+        """Return whose session this is, if it goes on."""
+        ...
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -52,16 +57,32 @@ class Gate:
     keys: Keys
 
     async def principal(
-        self, headers: Mapping[str, str], query: Mapping[str, str], cookies: Mapping[str, str]
+        self,
+        headers: Mapping[str, str],
+        query: Mapping[str, str],
+        cookies: Mapping[str, str],
+        *,
+        acts: bool = True,
     ) -> Principal:
-        """Return who is asking; Unauthorized when that is not known."""
+        """Return who is asking; Unauthorized when that is not known.
+
+        `acts` says that the request does something, or opens a socket: a browser sends its
+        cookie with those of other sites too, so they must come from our own pages.
+        """
         self._refuse_other_sites(headers)
-        token = _token(headers, query, cookies)
+        token = _token(headers, query)
+        by_cookie = not token
+        token = token or cookies.get(COOKIE, "")
         if self.mode == "local" and not token.startswith(PREFIX):
             return LOCAL
         if not token:
             raise Unauthorized("An API key is needed: Authorization: Bearer sk-hanzo-...")
-        holder = await self.keys.key_holder(token) if key_id_of(token) else None
+        if by_cookie and acts:
+            refuse_other_origins(headers)
+        if by_cookie and is_session(token):
+            holder = await self.keys.session_holder(token)
+        else:
+            holder = await self.keys.key_holder(token) if key_id_of(token) else None
         if holder is None:
             raise Unauthorized("This API key is not valid")
         return holder
@@ -75,22 +96,41 @@ class Gate:
         if self.mode != "local":
             return
         host = headers.get("host", "")
-        origin = headers.get("origin", "")
         if self.host in LOOPBACK and _hostname(f"//{host}") not in LOOPBACK:
             raise Forbidden("this server answers to localhost only", field="Host")
         if headers.get("sec-fetch-site") == "cross-site":
-            raise Forbidden("requests from other sites are refused", field="Sec-Fetch-Site")
+            raise _of_another_site("Sec-Fetch-Site")
         # Only the browser itself can say same-origin; `null` is what sandboxed pages send.
-        ours = headers.get("sec-fetch-site") == "same-origin" or _netloc(origin) == host.lower()
-        if origin and not ours:
-            raise Forbidden("requests from other sites are refused", field="Origin")
+        if not _is_ours(headers):
+            raise _of_another_site("Origin")
 
 
-def _token(headers: Mapping[str, str], query: Mapping[str, str], cookies: Mapping[str, str]) -> str:
+def refuse_other_origins(headers: Mapping[str, str]) -> None:
+    """Refuse what a browser does for a page that is not ours, as it says itself.
+
+    Another port of the same machine is the same site to a browser, but another origin.
+    """
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        raise _of_another_site("Sec-Fetch-Site")
+    if not _is_ours(headers):
+        raise _of_another_site("Origin")
+
+
+def _is_ours(headers: Mapping[str, str]) -> bool:
+    origin = headers.get("origin", "")
+    same = headers.get("sec-fetch-site") == "same-origin"
+    return not origin or same or _netloc(origin) == headers.get("host", "").lower()
+
+
+def _of_another_site(field: str) -> Forbidden:
+    return Forbidden("requests from other sites are refused", field=field)
+
+
+def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
-    return query.get("token") or cookies.get(COOKIE, "")
+    return query.get("token") or ""
 
 
 def _hostname(url: str) -> str:

@@ -20,6 +20,7 @@ from services.gateway.editor import Editor
 from services.gateway.files import Files
 from services.gateway.hub import Hub
 from services.gateway.live import Live
+from services.gateway.logins import Logins
 from services.gateway.resuming import Resuming
 from services.gateway.settings import GatewaySettings
 
@@ -41,13 +42,17 @@ class Gateway:
     files: Files
     documents: Documents
     editor: Editor | None
+    logins: Logins
     resuming: Resuming
     now: Callable[[], datetime]
 
     async def who(self, connection: HTTPConnection) -> Principal:
         """Return who is asking."""
         return await self.gate.principal(
-            connection.headers, connection.query_params, connection.cookies
+            connection.headers,
+            connection.query_params,
+            connection.cookies,
+            acts=connection.scope.get("method") not in ("GET", "HEAD"),
         )
 
     async def ready(self) -> str:

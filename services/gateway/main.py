@@ -24,6 +24,7 @@ from services.gateway.files import Files
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Hub
 from services.gateway.live import Live
+from services.gateway.logins import Logins
 from services.gateway.previewing import Previewing
 from services.gateway.rendering import Rendering
 from services.gateway.resuming import Resuming
@@ -32,6 +33,7 @@ from services.gateway.routes.files import FileRoutes
 from services.gateway.routes.fixed import FixedRoutes
 from services.gateway.routes.health import HealthRoutes
 from services.gateway.routes.jobs import JobRoutes
+from services.gateway.routes.login import LoginRoutes
 from services.gateway.routes.nodes import NodeRoutes
 from services.gateway.routes.page import PageRoutes
 from services.gateway.routes.prompts import PromptRoutes
@@ -105,6 +107,7 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
         files=Files(resources.artifacts, vault, archive, catalogues, settings, resources.now),
         documents=Documents(resources.database, vault, resources.now),
         editor=installed() if settings.editor else None,
+        logins=Logins(archive, settings.session_seconds, resources.now, time.monotonic),
         resuming=Resuming(archive, live, rendering),
         now=resources.now,
     )
@@ -135,6 +138,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         TemplateRoutes(gateway),
         HealthRoutes(gateway),
         PageRoutes(gateway),
+        LoginRoutes(gateway),
     )
     add_routes(app, [route for part in parts for route in part.routes()])
     SocketRoute(gateway).add_to(app)

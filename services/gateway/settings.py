@@ -21,6 +21,9 @@ class GatewaySettings(BaseSettings):
         default="local",
         description="`local`: whoever reaches the port is the one user. `keys`: API keys only.",
     )
+    session_seconds: int = Field(
+        default=604_800, ge=60, le=31_536_000, description="How long a login in a browser lasts."
+    )
     editor: bool = Field(
         default=True, description="Serve ComfyUI's editor at `/` where its package is installed."
     )

@@ -288,5 +288,6 @@ class Demo(Strict):
     """What the demo model knows, and a graph that uses it."""
 
     auth: Literal["local", "keys"]
+    known: bool
     card: Any
     graph: Any

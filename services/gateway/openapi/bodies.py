@@ -117,3 +117,9 @@ HIP_PROMPT: Final[Json] = {
     },
     "client_id": "me",
 }
+
+
+class KeyForm(BaseModel):
+    """The form of the login page."""
+
+    key: str = Field(max_length=200)

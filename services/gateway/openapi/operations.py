@@ -218,7 +218,33 @@ PAGE: Final = Doc("page", {200: Answer("A page.", media=("text/html",))}, errors
 SCRIPT: Final = Doc("page", {200: Answer("Its script.", media=("text/javascript",))}, errors=())
 STYLE: Final = Doc("page", {200: Answer("Its style.", media=("text/css",))}, errors=())
 TEXT: Final = Doc("page", {200: Answer("A text.", media=("text/plain",))}, errors=())
-DEMO: Final = Doc("page", {200: Answer("The demo model.", (told.Demo,))}, errors=())
+DEMO: Final = Doc("page", {200: Answer("The demo model.", (told.Demo,))}, errors=(403, 503))
+HTML: Final = ("text/html",)
+ROOT: Final = Doc(
+    "page",
+    {200: Answer("A page.", media=HTML), 303: Answer("To the login page.")},
+    errors=(403, 503),
+)
+LOGIN_PAGE: Final = Doc("page", {200: Answer("A page.", media=HTML)}, errors=(403, 503))
+LOGIN: Final = Doc(
+    "page",
+    {
+        200: Answer("Where there is no login.", media=HTML),
+        303: Answer("To the editor, with the cookie `studio_token`."),
+        401: Answer("The page: the key is not valid.", media=HTML),
+        429: Answer("The page: too many wrong keys.", media=HTML),
+    },
+    body=Body(sent.KeyForm, "application/x-www-form-urlencoded"),
+    errors=(400, 403, 413, 503),
+)
+LOGOUT: Final = Doc(
+    "page",
+    {
+        200: Answer("Where there is no login.", media=HTML),
+        303: Answer("To the login page; the session has ended."),
+    },
+    errors=(403, 503),
+)
 JOB_EVENTS: Final = Doc(
     "jobs",
     {

@@ -14,7 +14,7 @@ async function begin() {
   const demo = await (await fetch("/demo")).json();
   state.graph = demo.graph;
   state.auth = demo.auth;
-  for (const field of document.querySelectorAll(".key")) field.hidden = demo.auth !== "keys";
+  for (const field of document.querySelectorAll(".key")) field.hidden = demo.known;
   showCard(demo.card);
   showCall();
   part("text").addEventListener("input", showCall);
@@ -24,7 +24,10 @@ async function begin() {
   });
   part("key").addEventListener("change", connect);
   if (!state.graph) stop("There is no default graph here; use the API.", true);
-  if (demo.auth === "local") connect();
+  for (const link of document.querySelectorAll(".session")) {
+    link.hidden = !(demo.known && demo.auth === "keys");
+  }
+  if (demo.known) connect();
   else part("state").textContent = "Enter an API key to begin.";
 }
 

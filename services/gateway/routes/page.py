@@ -23,7 +23,7 @@ PAGES: Final = Path(__file__).parents[1] / "pages"
 DEMO: Final = Path(__file__).parents[3] / "libs" / "weights" / "demo"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
-    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 STATIC: Final = {
     "index.html": "text/html; charset=utf-8",
@@ -52,7 +52,7 @@ class PageRoutes:
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
         return (
-            Route("GET", "/", self.root, told.PAGE, api=False),
+            Route("GET", "/", self.root, told.ROOT, api=False),
             Route("GET", "/page", self.page, told.PAGE, api=False),
             Route("GET", "/licences", self.licences, told.PAGE, api=False),
             Route("GET", "/licences/gpl-3.0.txt", self.gpl, told.TEXT, api=False),
@@ -62,14 +62,14 @@ class PageRoutes:
         )
 
     async def root(self, request: Request) -> Response:
-        """Show the editor to whoever may use it; else the page."""
+        """Show the editor, or the page without one; whoever is not known is asked for a key."""
         editor = self.gateway.editor
-        if editor is None:
-            return _static("index.html")
         try:
             await self.gateway.who(request)
         except Unauthorized:
-            # The page asks for a key; the editor itself cannot.
+            # The editor cannot ask for a key, and sends none but in a cookie.
+            return RedirectResponse("/login", 303)
+        if editor is None:
             return _static("index.html")
         return _to_the_demo() if _is_first_visit(request) else editor.index()
 
@@ -78,7 +78,7 @@ class PageRoutes:
         editor = self.gateway.editor
         shown = (PAGES / "licences.html").read_text(encoding="utf-8")
         words = EDITOR.format(version=editor.version, source=editor.source) if editor else NO_EDITOR
-        return _page(shown.replace("{editor}", words).encode())
+        return page_of(shown.replace("{editor}", words).encode())
 
     async def gpl(self, _request: Request) -> Response:
         """Return the GNU General Public License, version 3."""
@@ -96,9 +96,16 @@ class PageRoutes:
         """Return the page's style."""
         return _static("page.css")
 
-    async def demo(self, _request: Request) -> Response:
+    async def demo(self, request: Request) -> Response:
         """Return what the demo model knows, and a graph that uses it."""
-        return JSONResponse({"auth": self.gateway.settings.auth, **demo_of(DEMO)})
+        try:
+            await self.gateway.who(request)
+        except Unauthorized:
+            known = False
+        else:
+            known = True
+        auth = self.gateway.settings.auth
+        return JSONResponse({"auth": auth, "known": known, **demo_of(DEMO)})
 
 
 def _is_first_visit(request: Request) -> bool:
@@ -128,12 +135,14 @@ def _read(path: Path) -> Json:
 
 
 def _static(name: str) -> Response:
-    return _page((PAGES / name).read_bytes(), STATIC[name])
+    return page_of((PAGES / name).read_bytes(), STATIC[name])
 
 
-def _page(content: bytes, mime: str = STATIC["index.html"]) -> Response:
+def page_of(content: bytes, mime: str = STATIC["index.html"], *, status: int = 200) -> Response:
+    """Return a page that loads nothing from elsewhere and stands in nobody's frame."""
     return Response(
         content,
+        status,
         media_type=mime,
         headers={
             "Content-Security-Policy": POLICY,

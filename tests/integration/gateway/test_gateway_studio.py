@@ -67,7 +67,8 @@ async def test_an_installed_editor_is_served_as_it_is(house: House):
 @pytest.mark.usefixtures("installed")
 async def test_whoever_has_no_key_is_asked_for_one_before_the_editor(engine: AsyncEngine):
     async with open_house(engine, auth="keys") as house:
-        assert "Make a picture" in (await house.http.get("/")).text
+        root = await house.http.get("/")
+        assert (root.status_code, root.headers["location"]) == (303, "/login")
         cookie = {"Cookie": f"studio_token={token_of(await new_key(engine, 'acme', 'ann'))}"}
         assert "An editor" in (await house.http.get("/", headers=cookie)).text
 
