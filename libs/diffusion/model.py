@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from libs.diffusion.adapters.blend import SharesByBlock, blended
-from libs.diffusion.architectures.base import Architecture, Hears, NetworkPatch, moved
+from libs.diffusion.architectures.base import (
+    Architecture,
+    Hears,
+    NetworkPatch,
+    joins_runs,
+    moved,
+)
 from libs.diffusion.fast.levers import Levers
 from libs.diffusion.noise import TorchNoise, entry_in_cells, mask_in_cells
 from libs.diffusion.patches.freeu import FreeU
@@ -24,9 +30,11 @@ from libs.sampling.conditioning import Conditioning, Entry
 from libs.sampling.control import Call, Extras
 from libs.sampling.guidance import Guided, Mix, Network, linear
 from libs.sampling.guider import Leading
+from libs.sampling.joining import likeness
 from libs.sampling.levels import Levels
 from libs.sampling.masks import MaskAt, differential
 from libs.sampling.run import Start
+from libs.sampling.turns import Turns
 
 # Draws what is seen, and may be given what finds tiny decoders.
 DrawPreview = Callable[..., bytes]
@@ -159,24 +167,50 @@ class Model(Leading):
     @contextmanager
     def evaluated(self) -> Iterator[Network]:
         """Lend the patched network as a function."""
-        network, device, dtype = self.network.get(), self.placement.device, self.placement.unet
+        network = self.network.get()
+        patches = (*self.patches, *self.levers.patches)
+        turns = self.levers.turns
+        if turns is not None and not patches:
+            yield self._beside_others(network, turns)
+            return
+        # A patched network is this course's own: in between it lets no other run compute.
         hearers: list[Hears] = []
 
         def evaluate(call: Call) -> Tensor:
-            placed = replace(
-                call,
-                x=call.x.to(dtype),
-                timestep=call.timestep.to(device),
-                context=call.context.to(device, dtype),
-                extras=moved(call.extras, device),
-            )
+            placed = self._placed(call)
             for hear in hearers:
                 hear(placed)
             return self.architecture.evaluate(network, placed)
 
         with ExitStack() as stack:
             stack.enter_context(self.levers.pulled(network))
-            patches = (*self.patches, *self.levers.patches)
             given = [stack.enter_context(patch.inject(network)) for patch in patches]
             hearers.extend(hear for hear in given if hear is not None)
             yield evaluate
+
+    def _beside_others(self, network: nn.Module, turns: Turns) -> Network:
+        """Return the network as a function that may be asked together with other runs."""
+
+        def answer(call: Call) -> Tensor:
+            # For each evaluation: which kernels attend is said for the whole process.
+            with self.levers.pulled(network):
+                return self.architecture.evaluate(network, call)
+
+        def evaluate(call: Call) -> Tensor:
+            placed = self._placed(call)
+            alike = likeness(placed) if joins_runs(self.architecture) else None
+            key = None if alike is None else (id(network), alike)
+            return cast("Tensor", turns.evaluate(key, placed, answer))
+
+        return evaluate
+
+    def _placed(self, call: Call) -> Call:
+        """Return a call on the device, in the numbers that the network computes in."""
+        device, dtype = self.placement.device, self.placement.unet
+        return replace(
+            call,
+            x=call.x.to(dtype),
+            timestep=call.timestep.to(device),
+            context=call.context.to(device, dtype),
+            extras=moved(call.extras, device),
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -51,6 +51,7 @@ from libs.diffusion.video_vae import VIDEO_CHANNELS, frames_in
 from libs.diffusion.vision import ClipVision
 from libs.media.frames import Pixels
 from libs.sampling.noise import COMPATIBILITY_REFERENCE
+from libs.sampling.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,15 @@ class TorchLoader:
     """Makes values on torch. Networks are read when first used, and shared while they fit.
 
     `compatibility` is the number of the newest ComfyUI pull request whose numbers are followed,
-    and `profile` says whether runs must repeat their bytes.
+    and `profile` says whether runs must repeat their bytes; those that need not may be computed
+    beside each other, by `turns`.
     """
 
     placement: Placement
     cache: ModelCache
     compatibility: int = COMPATIBILITY_REFERENCE
     profile: str = EXACT
+    turns: Turns | None = field(default=None, compare=False)
 
     @property
     def shelf(self) -> Shelf:
@@ -74,7 +77,8 @@ class TorchLoader:
     @cached_property
     def levers(self) -> Levers:
         """What the profile does on the device."""
-        return choose(self.profile, DeviceFacts.of(self.placement.device))
+        levers = choose(self.profile, DeviceFacts.of(self.placement.device))
+        return levers if self.turns is None or self.profile == EXACT else levers.beside(self.turns)
 
     def as_profile(self, profile: str) -> TorchLoader:
         """Return a loader of another profile over the same cache."""

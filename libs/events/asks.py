@@ -10,10 +10,19 @@ from libs.events.verdict import PromptValidated
 LEASE_SUBJECT = "ask.v1.lease"
 
 
+class KnownAttempt(Wire):
+    """An attempt whose lease the worker has, or had until a moment ago."""
+
+    prompt_id: str
+    attempt: int
+
+
 class LeaseAsk(Wire):
     """What the worker has to offer. Asked again while it holds a lease, it gets that lease.
 
-    `done_*` names the attempt that it finished last, whose lease it does not mean any more.
+    `done_*` names the attempt that it finished last, whose lease it does not mean any more; nor
+    does it mean those of the `known` attempts, which it executes or finished lately. `beside_*`
+    is what the runs take among which the next one would be executed.
     """
 
     worker_id: str
@@ -25,6 +34,10 @@ class LeaseAsk(Wire):
     warm: tuple[str, ...] = ()
     done_prompt_id: str = ""
     done_attempt: int = 0
+    known: tuple[KnownAttempt, ...] = ()
+    beside: int = 0
+    beside_vram_mib: int = 0
+    beside_weights: tuple[str, ...] = ()
 
 
 class LeaseAnswer(Wire):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 import structlog
 
 from libs.artifacts.base import Artifacts
 from libs.bus.base import Bus
 from libs.core.errors import Refused, StudioError, Unavailable
+from libs.core.profiles import FAST
 from libs.decider import Folds, transact
-from libs.events.asks import LEASE_SUBJECT, LeaseAnswer, LeaseAsk
+from libs.events.asks import LEASE_SUBJECT, KnownAttempt, LeaseAnswer, LeaseAsk
 from libs.events.base import SYSTEM_TENANT, subject
 from libs.events.envelope import Cause
 from libs.events.signals import Heartbeat, Stop, control_subject, heartbeat_subject
@@ -35,6 +37,7 @@ from services.gpu_worker.domain import presence
 from services.gpu_worker.domain.execution import Execution
 from services.gpu_worker.domain.presence import Presence
 from services.gpu_worker.files import Files, Shelf
+from services.gpu_worker.frames import Mark
 from services.gpu_worker.job import Job
 from services.gpu_worker.metrics import Busy
 from services.gpu_worker.outlet import Outlet
@@ -47,11 +50,19 @@ REFUSED_PAUSE_SECONDS: Final = 5.0
 # What is left of the drain when a job is handed back, to write it and to leave.
 HAND_BACK_SECONDS: Final = 2.0
 CANCELLED: Final = "cancelled"
+# The scheduler may not have heard yet that these are over.
+DONE_MAX: Final = 32
+
+T = TypeVar("T")
 
 
 @dataclass
 class Agent:
-    """One worker process; every dependency is a field."""
+    """One worker process; every dependency is a field.
+
+    `jobs` are the leases in hand, the oldest first: one, or several that may be executed beside
+    each other. It asks for one lease at a time.
+    """
 
     worker_id: str
     bus: Bus
@@ -67,16 +78,17 @@ class Agent:
     may_preview: Callable[[str], bool] = field(default=lambda _tenant: False)
     inventory: Inventory = field(default_factory=dict)
     warm: tuple[str, ...] = ()
-    job: Job | None = None
+    jobs: dict[Mark, Job] = field(default_factory=dict)
     busy: Busy = field(default_factory=Busy)
-    draining: bool = False
     introduced: asyncio.Event = field(default_factory=asyncio.Event)
-    _done: tuple[str, int] = ("", 0)
+    _leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+    _done: deque[Mark] = field(default_factory=lambda: deque(maxlen=DONE_MAX))
     _presence: Folds[Presence] = field(default_factory=Folds)
     _executions: Folds[Execution] = field(default_factory=Folds)
 
     async def run(self) -> None:
-        """Work until cancelled, then finish the job in hand or hand it back."""
+        """Work until cancelled, then finish the jobs in hand or hand them back."""
         name_worker(self.worker_id)
         helpers = [
             asyncio.create_task(part())
@@ -98,6 +110,11 @@ class Agent:
     async def ready(self) -> str:
         """Name what is missing before a lease can be asked for."""
         return "" if self.engine.hello is not None else "the engine is warming up"
+
+    @property
+    def job(self) -> Job | None:
+        """The oldest job in hand."""
+        return next(iter(self.jobs.values()), None)
 
     # Presence.
 
@@ -145,11 +162,12 @@ class Agent:
     async def _beat(self) -> None:
         """Say that we live, for ever; also in the middle of a step."""
         while True:
+            prompt_id, attempt = next(iter(self.jobs), ("", 0))
             beat = Heartbeat(
                 worker_id=self.worker_id,
                 slot=self.settings.place,
-                prompt_id=self.job.outlet.prompt_id if self.job else "",
-                attempt=self.job.outlet.attempt if self.job else 0,
+                prompt_id=prompt_id,
+                attempt=attempt,
                 vram_free_mib=self.engine.free_mib,
                 warm=self.warm,
                 sent_ms=int(self.now().timestamp() * 1000),
@@ -171,8 +189,8 @@ class Agent:
             except ValueError:
                 log.warning("unreadable_stop", subject=signal.subject)
                 continue
-            job = self.job
-            if job is None or (stop.prompt_id, stop.attempt) != _identity(job):
+            job = self.jobs.get((stop.prompt_id, stop.attempt))
+            if job is None:
                 continue
             log.info("told_to_stop", prompt_id=stop.prompt_id, reason=stop.reason)
             await (job.stop() if stop.reason == CANCELLED else job.abandon())
@@ -182,15 +200,45 @@ class Agent:
     async def _work(self) -> None:
         # Who has not looked at its disk yet would be leased what it cannot execute.
         await self.introduced.wait()
-        while not self.draining:
-            await self.engine.ready()
-            asked_at = time.monotonic()
-            answer = await self._ask()
-            if answer is not None and answer.lease is not None:
-                await self._execute(answer, asked_at)
+        async with asyncio.TaskGroup() as hands:
+            while not self._leaving.is_set():
+                job = await self._unless_leaving(self._next_job())
+                if job is not None:
+                    self.jobs[_identity(job)] = job
+                    hands.create_task(self._execute(job))
+
+    async def _unless_leaving(self, work: Coroutine[None, None, T]) -> T | None:
+        """Return what comes out of the work; None, and let go of it, when it is time to leave."""
+        working, leaving = asyncio.create_task(work), asyncio.create_task(self._leaving.wait())
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
+        finally:
+            working.cancel()
+            leaving.cancel()
+
+    async def _next_job(self) -> Job | None:
+        """Ask for a lease, as soon as one more can be executed."""
+        while not self._has_room:
+            self._moved.clear()
+            await self._moved.wait()
+        await self.engine.ready()
+        asked_at = time.monotonic()
+        answer = await self._ask()
+        return None if answer is None else self._job(answer, asked_at)
+
+    @property
+    def _has_room(self) -> bool:
+        """Say whether one more run can be executed; an exact one has no company."""
+        if not self.jobs:
+            return True
+        if len(self.jobs) >= self.settings.runs_at_once or not self.engine.takes_more:
+            return False
+        return all(job.wish == FAST for job in self.jobs.values())
 
     async def _ask(self) -> LeaseAnswer | None:
         hello = self.engine.hello or {}
+        done_prompt_id, done_attempt = self._done[-1] if self._done else ("", 0)
         ask = LeaseAsk(
             worker_id=self.worker_id,
             slot=self.settings.place,
@@ -201,8 +249,15 @@ class Agent:
                 f"{folder}/{name}" for folder in self.inventory for name in self.inventory[folder]
             ),
             warm=self.warm,
-            done_prompt_id=self._done[0],
-            done_attempt=self._done[1],
+            done_prompt_id=done_prompt_id,
+            done_attempt=done_attempt,
+            known=tuple(
+                KnownAttempt(prompt_id=prompt_id, attempt=attempt)
+                for prompt_id, attempt in (*self.jobs, *self._done)
+            ),
+            beside=len(self.jobs),
+            beside_vram_mib=sum({job.needs: job.vram_mib for job in self.jobs.values()}.values()),
+            beside_weights=tuple({need for job in self.jobs.values() for need in job.needs}),
         )
         try:
             data = await self.bus.ask(
@@ -217,11 +272,7 @@ class Agent:
             await asyncio.sleep(REFUSED_PAUSE_SECONDS)
         return None
 
-    async def _execute(self, answer: LeaseAnswer, asked_at: float) -> None:
-        job = self._job(answer, asked_at)
-        if job is None:
-            return
-        self.job = job
+    async def _execute(self, job: Job) -> None:
         began = time.monotonic()
         self.busy.begin()
         try:
@@ -243,8 +294,9 @@ class Agent:
             # If even that cannot be said, this process ends, and its lease with it.
             await job.give_up(error)
         finally:
-            self._done = _identity(job)
-            self.job = None
+            self._done.append(_identity(job))
+            self.jobs.pop(_identity(job), None)
+            self._moved.set()
 
     def _job(self, answer: LeaseAnswer, asked_at: float) -> Job | None:
         lease, submitted, validated = answer.lease, answer.submitted, answer.validated
@@ -280,22 +332,23 @@ class Agent:
             stop_seconds=self.settings.stop_seconds,
             previews=submitted.wants_previews and self.may_preview(answer.tenant),
             profile=self.settings.profile,
+            opened=self._moved.set,
         )
 
     # Leaving.
 
     async def _drain(self, work: asyncio.Task[None]) -> None:
-        """Finish the job in hand if there is time, else hand it back; then say goodbye."""
-        self.draining = True
+        """Finish the jobs in hand if there is time, else hand them back; then say goodbye."""
+        self._leaving.set()
         began = time.monotonic()
-        if self.job is None:
+        if not self.jobs:
             work.cancel()
         patience = max(0.0, self.drain_seconds - HAND_BACK_SECONDS)
         await asyncio.wait({work}, timeout=patience)
-        job = self.job
-        if job is not None and not work.done():
-            log.info("handing_back", prompt_id=job.outlet.prompt_id)
-            await job.stop()
+        jobs = list(self.jobs.values())
+        if jobs and not work.done():
+            log.info("handing_back", prompt_ids=[job.outlet.prompt_id for job in jobs])
+            await asyncio.gather(*(job.stop() for job in jobs))
             self.engine.kill()
             left = max(0.1, self.drain_seconds - (time.monotonic() - began) - 0.5)
             await asyncio.wait({work}, timeout=left)

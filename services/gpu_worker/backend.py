@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from libs.core.jsonvalue import Json, JsonObject
 from libs.core.profiles import EXACT
+from libs.sampling.turns import Turns
 
 if TYPE_CHECKING:
     from libs.diffusion.torch_loader import TorchLoader
@@ -23,12 +24,16 @@ SOFTWARE: Final = ("torch", "diffusers", "transformers", "safetensors")
 
 @dataclass(frozen=True)
 class Backend:
-    """A device, and the loader of its models, which takes seconds to import."""
+    """A device, and the loader of its models, which takes seconds to import.
+
+    `turns` lets runs be computed beside each other.
+    """
 
     torch: Any
     device: str
     models_mib: int
     precision: str = "auto"
+    turns: Turns | None = None
 
     @property
     def on_cuda(self) -> bool:
@@ -50,7 +55,7 @@ class Backend:
         memory = CudaMemory(placement.device) if self.on_cuda else None
         models_mib = self.models_mib or int(self.memory_mib * MODELS_SHARE)
         cache = ModelCache(models_mib * MIB, memory)
-        return TorchLoader(at_precision(placement, self.precision), cache)
+        return TorchLoader(at_precision(placement, self.precision), cache, turns=self.turns)
 
     @cached_property
     def name(self) -> str:
@@ -90,11 +95,11 @@ class Backend:
             return {"free_mib": self.torch.cuda.mem_get_info()[0] // MIB}
         return {"free_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // MIB}
 
-    def begin(self, profile: str) -> TorchLoader:
-        """Count the peak of memory from here on, and return the loader of a profile."""
+    def begin(self, profile: str, *, alone: bool = True) -> TorchLoader:
+        """Return the loader of a profile; the peak of memory counts from when a run is alone."""
         from libs.diffusion.determinism import pin_kernels
 
-        if self.on_cuda:
+        if self.on_cuda and alone:
             self.torch.cuda.reset_peak_memory_stats()
         loader = self.loader.as_profile(profile)
         pin_kernels(pinned=profile == EXACT)
@@ -128,4 +133,12 @@ def open_backend() -> Backend:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     models_mib = int(os.environ.get("STUDIO_ENGINE_MODELS_MIB", "0"))
-    return Backend(torch, wanted, models_mib, os.environ.get("STUDIO_ENGINE_PRECISION", "auto"))
+    runs = int(os.environ.get("STUDIO_ENGINE_BATCH", "1"))
+    rows = int(os.environ.get("STUDIO_ENGINE_BATCH_ROWS", "16"))
+    return Backend(
+        torch,
+        wanted,
+        models_mib,
+        os.environ.get("STUDIO_ENGINE_PRECISION", "auto"),
+        Turns(runs, rows) if runs > 1 else None,
+    )

@@ -19,7 +19,7 @@ import structlog
 from libs.core.jsonvalue import Json, JsonObject
 from libs.core.profiles import EXACT
 from services.gpu_worker import metrics
-from services.gpu_worker.frames import Frame, read_frame
+from services.gpu_worker.frames import Frame, Mark, mark_of, read_frame
 from services.gpu_worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -28,6 +28,7 @@ PAUSE_SECONDS_FIRST: Final = 0.2
 PAUSE_SECONDS_MAX: Final = 30.0
 STEADY_SECONDS: Final = 60.0
 DIED: Final = "died"
+ENDINGS: Final = frozenset({"finished", "failed", "interrupted", DIED})
 # What `libs.diffusion.determinism` pins; said again here, where torch must not be imported.
 PINNED: Final[Mapping[str, str]] = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -66,12 +67,32 @@ def engine_environment(settings: WorkerSettings) -> dict[str, str]:
         "STUDIO_ENGINE_PRECISION": settings.precision,
         "STUDIO_ENGINE_MODELS_MIB": str(settings.models_mib),
         "STUDIO_ENGINE_RESULTS_MIB": str(settings.results_mib),
+        "STUDIO_ENGINE_BATCH": str(settings.runs_at_once),
+        "STUDIO_ENGINE_BATCH_ROWS": str(settings.batch_rows),
     }
+
+
+@dataclass(eq=False)
+class Line:
+    """What the engine says of one attempt; the last of it is how the attempt ended, or `died`."""
+
+    news: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
+    began: bool = False
+    late: bool = False
+
+    def put(self, frame: Frame) -> None:
+        """Take in the next word."""
+        self.began = True
+        self.news.put_nowait(frame)
+
+    async def next(self) -> Frame:
+        """Return the next word, waiting for it."""
+        return await self.news.get()
 
 
 @dataclass
 class EngineChild:
-    """Keeps one engine alive; what it says lies in `news`, `died` among it.
+    """Keeps one engine alive; what it says of an attempt goes to the line of that attempt.
 
     `hello` is what the present engine said of itself, None while there is none that is ready.
     """
@@ -80,7 +101,8 @@ class EngineChild:
     command: Callable[[int], Sequence[str]] = field(default=engine_command)
     hello: JsonObject | None = None
     free_mib: int = 0
-    news: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
+    _lines: dict[Mark, Line] = field(default_factory=dict)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _process: asyncio.subprocess.Process | None = None
     _writer: asyncio.StreamWriter | None = None
@@ -95,7 +117,10 @@ class EngineChild:
                 pause = PAUSE_SECONDS_FIRST
             metrics.ENGINE_DEATHS.inc()
             log.warning("engine_died", exit_code=code, again_in_seconds=pause)
-            await self.news.put(Frame(DIED, {"exit_code": code}))
+            lines, self._lines = self._lines, {}
+            for line in lines.values():
+                line.put(Frame(DIED, {"exit_code": code}))
+            self._ended.set()
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
@@ -105,12 +130,17 @@ class EngineChild:
             await self._ready.wait()
         return self.hello
 
-    async def begin(self, frame: Frame) -> None:
-        """Hand a job to an engine that is ready; old news is dropped, its death is new."""
+    @property
+    def takes_more(self) -> bool:
+        """Say whether it may be given more; not when it has to be killed for one that hangs."""
+        return not any(line.late for line in self._lines.values())
+
+    async def begin(self, frame: Frame) -> Line:
+        """Hand a job to an engine that is ready, and return what it will say of it."""
         await self.ready()
-        while not self.news.empty():
-            self.news.get_nowait()
+        line = self._lines[mark_of(frame.facts)] = Line()
         await self.send(frame)
+        return line
 
     async def send(self, frame: Frame) -> None:
         """Say something; lost when the engine has just died, which `news` tells."""
@@ -127,6 +157,15 @@ class EngineChild:
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+    async def kill_for(self, line: Line) -> None:
+        """End the engine because of one attempt, as soon as no other is executed any more."""
+        line.late = True
+        while any(other.began and not other.late for other in self._lines.values()):
+            self._ended.clear()
+            await self._ended.wait()
+        if line in self._lines.values():
+            self.kill()
 
     async def _live(self) -> int:
         ours, theirs = socket.socketpair()
@@ -148,7 +187,7 @@ class EngineChild:
                     self._ready.set()
                 else:
                     self.free_mib = _mib(frame.facts.get("free_mib")) or self.free_mib
-                    await self.news.put(frame)
+                    self._hand_on(frame)
             self.kill()
             return await self._process.wait()
         finally:
@@ -160,6 +199,16 @@ class EngineChild:
                 self._writer = None
             with contextlib.suppress(ProcessLookupError):
                 await asyncio.shield(self._process.wait())
+
+    def _hand_on(self, frame: Frame) -> None:
+        """Give a word to whom it is about; nobody waits for late ones any more."""
+        mark = mark_of(frame.facts)
+        line = self._lines.get(mark)
+        if line is not None:
+            line.put(frame)
+            if frame.kind in ENDINGS:
+                del self._lines[mark]
+                self._ended.set()
 
 
 def _mib(value: Json) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,6 +90,7 @@ class EngineContext:
     calls: Calls
     on_step: Callable[[str, int, int], None]
     on_preview: Callable[[str, Callable[[], bytes]], None]
+    lent: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def extra_pnginfo(self) -> JsonObject:
@@ -123,7 +125,8 @@ class EngineContext:
 
     def read_input(self, name: str) -> bytes:
         """Return an uploaded file."""
-        return self.calls.read_input(self.job.mark, name)
+        with self.lent():
+            return self.calls.read_input(self.job.mark, name)
 
     def save(self, file: OutputFile) -> SavedFile:
         """Keep a file under the next free name."""

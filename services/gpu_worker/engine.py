@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import ctypes
 import os
-import queue
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, TypeAlias, cast
 
 from libs.core.errors import NotFound, Refused, StudioError
 from libs.core.jsonvalue import Json, JsonObject
+from libs.core.profiles import EXACT
 from libs.graph.check import check
 from libs.graph.needs import inputs_named, needs
 from libs.graph.parse import parse
@@ -32,43 +34,56 @@ from libs.graph.value import Graph
 from libs.nodes.context import Interrupted, Loader
 from libs.nodes.engines import PORTABLE, TORCH
 from libs.nodes.registry import load, schemas
+from libs.sampling.turns import Share
 from libs.telemetry.logs import set_up_logs
 from libs.telemetry.settings import TelemetrySettings
 from services.gpu_worker.backend import Backend, open_backend
 from services.gpu_worker.calls import Calls
 from services.gpu_worker.context import EngineContext, Job
+from services.gpu_worker.crew import Crew, Orders
 from services.gpu_worker.digests import Digests, File
 from services.gpu_worker.executor import Executor, NodeFailed, ResultMemory
-from services.gpu_worker.frames import Frame, Link
+from services.gpu_worker.frames import Link, Mark, mark_of
 from services.gpu_worker.portable import PortableBackend, open_portable
 from services.gpu_worker.spans import Stopwatch, Watching
 
 PR_SET_PDEATHSIG: Final = 1
 PREVIEW_SECONDS: Final = 0.25
 MIB: Final = 1024 * 1024
+# Lends or takes the right to compute, where jobs are executed beside each other.
+Turn: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 class Engine:
-    """One job after the other, on the main thread; a second thread hears the agent."""
+    """One job after the other, on the main thread; a second thread hears the agent.
+
+    Jobs that need not repeat their bytes may be executed beside each other, on threads of their
+    own; one that must is begun when they are done, and nothing is begun beside it.
+    """
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self.calls = Calls(link)
         self.digests = Digests()
         self.watching = Watching()
-        self._jobs: queue.Queue[Frame] = queue.Queue()
-        self._stopped: set[tuple[str, int]] = set()
+        self.crew = Crew()
+        self.orders = Orders()
 
     def hear(self) -> None:
         """Read what the agent says; when it is gone there is nobody to work for."""
         while (frame := self.link.read()) is not None:
             if frame.kind == "job":
-                self._jobs.put(frame)
+                self.orders.put(frame)
             elif frame.kind == "reply":
                 self.calls.answered(frame)
             elif frame.kind == "stop":
-                self._stopped.add(_identity(frame.facts))
+                self._stop(mark_of(frame.facts))
         os._exit(0)
+
+    def _stop(self, mark: Mark) -> None:
+        if self.orders.stop(mark):
+            prompt_id, attempt = mark
+            self.link.send("interrupted", {"prompt_id": prompt_id, "attempt": attempt})
 
     def serve(self, backend: Backend | PortableBackend, results_mib: int) -> None:
         """Say hello, then execute jobs for ever."""
@@ -76,18 +91,21 @@ class Engine:
         self.link.send("hello", backend.hello())
         # The rest of the engine takes seconds to import; a job may already wait for it.
         backend.loader.cache.watch(self.watching.loading)
+        if backend.turns is not None:
+            self.crew.size = backend.turns.runs_max
         while True:
-            frame = self._jobs.get()
-            job = Job.of(frame.facts)
-            self.watching.present = Stopwatch(on=job.traced)
-            execution = _Execution(self, executor, backend, job)
-            kind, facts = execution.outcome()
-            self._stopped.clear()
-            self.link.send(kind, {**facts, **_mark(job), **backend.room()})
+            job = Job.of(self.orders.take().facts)
+            work = partial(self._execute, executor, backend, job)
+            if backend.turns is None or job.profile == EXACT:
+                self.crew.alone(work)
+            else:
+                self.crew.beside(work)
 
-    def is_stopped(self, job: Job) -> bool:
-        """Say whether the agent told us to stop this job."""
-        return (job.prompt_id, job.attempt) in self._stopped
+    def _execute(self, executor: Executor, backend: Backend | PortableBackend, job: Job) -> None:
+        self.watching.present = Stopwatch(on=job.traced)
+        kind, facts = _Execution(self, executor, backend, job).outcome()
+        self.orders.close((job.prompt_id, job.attempt))
+        self.link.send(kind, {**facts, **_mark(job), **backend.room()})
 
 
 class _Execution:
@@ -113,10 +131,12 @@ class _Execution:
         """Execute, and return how it ended."""
         began = time.monotonic()
         try:
-            self._execute()
+            share = self._execute()
             with self.watch.part("digest weights"):
                 digests = self.engine.digests.of(self.weights)
             kind, facts = "finished", self.backend.facts(digests, self.job.profile)
+            if share.together:
+                cast("JsonObject", facts["fingerprint"])["batch"] = share.told()
         except Interrupted as stopped:
             kind, facts = "interrupted", _place(stopped.facts)
         except NodeFailed as failed:
@@ -178,11 +198,21 @@ class _Execution:
 
     def check(self) -> None:
         """Raise Interrupted if the agent told us to stop."""
-        if self.engine.is_stopped(self.job):
+        if self.engine.orders.is_stopped((self.job.prompt_id, self.job.attempt)):
             raise Interrupted("the run was stopped")
 
-    def _execute(self) -> None:
-        loader = self.backend.begin(self.job.profile)
+    def _execute(self) -> Share:
+        """Execute, beside other jobs or alone; return how much of it was computed with others."""
+        turns = self.backend.turns
+        if turns is None or self.job.profile == EXACT:
+            self._walk(nullcontext, nullcontext)
+            return Share()
+        with turns.joined(self.check) as share:
+            self._walk(turns.taken, turns.lent)
+        return share
+
+    def _walk(self, taken: Turn, lent: Turn) -> None:
+        loader = self.backend.begin(self.job.profile, alone=self.engine.crew.is_idle)
         with self.watch.part("plan"):
             graph, made, catalogue = self._planned()
         self.types = {node.id: node.type for node in graph.nodes.values()}
@@ -197,9 +227,10 @@ class _Execution:
                 calls=self.engine.calls,
                 on_step=self.step,
                 on_preview=self.preview,
+                lent=lent,
             )
 
-        self.executor.execute(graph, made, context_of, self, self.job.sharing)
+        self.executor.execute(graph, made, context_of, self, self.job.sharing, taken)
 
     def _planned(self) -> tuple[Graph, Plan, Catalogue]:
         job = self.job
@@ -229,10 +260,6 @@ class _Execution:
 
     def _tell(self, kind: str, **facts: Any) -> None:
         self.engine.link.send(kind, {**facts, **_mark(self.job)})
-
-
-def _identity(facts: JsonObject) -> tuple[str, int]:
-    return str(facts["prompt_id"]), int(cast("int", facts["attempt"]))
 
 
 def _mark(job: Job) -> JsonObject:
@@ -281,6 +308,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _end_with_thread(failure: threading.ExceptHookArgs) -> None:
+    """End the process with a thread that failed: nobody else would tell the agent of its job."""
+    sys.excepthook(failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
+    os._exit(1)
+
+
 def open_engine() -> Backend | PortableBackend:
     """Open the engine that the environment names."""
     if os.environ.get("STUDIO_ENGINE", TORCH) == PORTABLE:
@@ -292,6 +325,7 @@ def main(open_it: Callable[[], Backend | PortableBackend] = open_engine) -> None
     """Serve the agent at the other end of the file descriptor given as the argument."""
     die_with_parent()
     set_up_logs("engine", form=TelemetrySettings().log)
+    threading.excepthook = _end_with_thread
     link = Link(socket.socket(fileno=int(sys.argv[1])))
     engine = Engine(link)
     threading.Thread(target=engine.hear, name="hear", daemon=True).start()

@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -150,8 +151,9 @@ class Executor:
         context_of: Callable[[str], Context],
         report: Report,
         scope: str = "",
+        taken: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Executed:
-        """Execute what is not remembered; raise NodeFailed or Interrupted.
+        """Execute what is not remembered, each node inside `taken`; raise NodeFailed or Interrupted.
 
         An Interrupted names the node in its facts. What finished before either is remembered.
         """
@@ -162,7 +164,8 @@ class Executor:
                 showing.check()
                 if node_id in run.waiting:
                     report.started(node_id)
-                    finish = run.execute(node_id, context_of(node_id), report)
+                    with taken():
+                        finish = run.execute(node_id, context_of(node_id), report)
                     finish() if finish.at_once else showing.begin(finish)
                 elif node_id in plan.outputs:
                     report.finished(node_id, run.results[node_id].ui)

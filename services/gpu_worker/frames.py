@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from libs.core.errors import Poisoned
 from libs.core.jsonvalue import JsonObject
@@ -22,6 +22,15 @@ HEADER_BYTES_MAX: Final = 64 * 1024 * 1024
 BLOB_BYTES_MAX: Final = OUTPUT_BYTES_MAX
 BLOBS_MAX: Final = 64
 _LENGTH: Final = struct.Struct(">I")
+
+# An attempt, by its prompt and its number.
+Mark: TypeAlias = tuple[str, int]
+
+
+def mark_of(facts: JsonObject) -> Mark:
+    """Return which attempt facts are about; nobody's attempt where they do not say it."""
+    attempt = facts.get("attempt")
+    return str(facts.get("prompt_id", "")), attempt if isinstance(attempt, int) else 0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -26,7 +27,7 @@ from libs.nodes.context import OutputFile
 from libs.sealed.base import Vault
 from libs.telemetry import tracing
 from libs.weights.folder import Inventory
-from services.gpu_worker.child import DIED, EngineChild
+from services.gpu_worker.child import DIED, ENDINGS, EngineChild, Line
 from services.gpu_worker.domain.shown import taken_apart
 from services.gpu_worker.files import Files
 from services.gpu_worker.frames import Frame
@@ -37,12 +38,15 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 0.5
 ENGINE_CRASHED: Final = "EngineCrashed"
-ENDINGS: Final = frozenset({"finished", "failed", "interrupted", DIED})
 
 
 @dataclass
 class Job:
-    """What is needed for one attempt; `ended` says that the engine has nothing more to tell."""
+    """What is needed for one attempt; `ended` says that the engine has nothing more to tell.
+
+    `wish` is the profile that it is executed in, empty until the workflow was opened; then
+    `opened` is called.
+    """
 
     outlet: Outlet
     files: Files
@@ -54,6 +58,8 @@ class Job:
     stop_seconds: float
     previews: bool = False
     profile: str = EXACT
+    opened: Callable[[], None] = lambda: None
+    wish: str = ""
     stopping: bool = False
     ended: bool = False
     outcome: str = "abandoned"
@@ -63,18 +69,24 @@ class Job:
     # An engine that dies takes its own measurements along; then what was heard of it is told.
     _heard: Stopwatch = field(default_factory=Stopwatch)
     _killer: asyncio.Task[None] | None = None
+    _line: Line | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Return the weights that the job uses, as `folder/name`."""
         return tuple(f"{need.folder}/{need.name}" for need in self.validated.needs)
 
+    @property
+    def vram_mib(self) -> int:
+        """Return how much memory the weights of the job take."""
+        return self.validated.vram_mib
+
     async def run(self) -> None:
         """Execute and deliver; returns early when the lease is lost."""
         try:
             workflow = await self._workflow()
             if workflow is not None:
-                await self.engine.begin(self._frame(workflow))
+                await self._begin(self._frame(workflow))
                 await self._deliver()
         except LeaseLost as lost:
             log.warning("abandoned", prompt_id=self.outlet.prompt_id, reason=lost.message)
@@ -89,9 +101,8 @@ class Job:
         if self.stopping or self.ended:
             return
         self.stopping = True
-        self._killer = asyncio.create_task(self._kill_late())
-        facts: JsonObject = {"prompt_id": self.outlet.prompt_id, "attempt": self.outlet.attempt}
-        await self.engine.send(Frame("stop", facts))
+        if self._line is not None:
+            await self._stop_engine(self._line)
 
     async def abandon(self) -> None:
         """Stop, and let nothing of the attempt out any more."""
@@ -120,9 +131,23 @@ class Job:
                 await self._fail({"exception_type": error.code, "detail": _said(error.message)})
                 return None
 
+    async def _begin(self, frame: Frame) -> None:
+        """Hand the job to the engine; one that was stopped until then is stopped at once."""
+        self._line = await self.engine.begin(frame)
+        if self.stopping:
+            await self._stop_engine(self._line)
+
+    async def _stop_engine(self, line: Line) -> None:
+        if self._killer is None:
+            self._killer = asyncio.create_task(self._kill_late(line))
+        facts: JsonObject = {"prompt_id": self.outlet.prompt_id, "attempt": self.outlet.attempt}
+        await self.engine.send(Frame("stop", facts))
+
     def _frame(self, workflow: JsonObject) -> Frame:
         self._heard.on = tracing.recording(tracing.current())
         extra = workflow.get("extra_data")
+        self.wish = profile_of(extra, self.profile)
+        self.opened()
         pnginfo = extra.get("extra_pnginfo") if isinstance(extra, dict) else None
         weights: JsonObject = {
             folder: {name: [str(file.path), file.content] for name, file in files.items()}
@@ -142,14 +167,13 @@ class Job:
                 "traced": self._heard.on,
                 "previews": self.previews,
                 "preview_method": self.submitted.preview_method or "",
-                "profile": profile_of(extra, self.profile),
+                "profile": self.wish,
             },
         )
 
     async def _deliver(self) -> None:
         """Pass on what the engine tells, until it has told how it ended."""
-        while not self.ended:
-            frame = await self._next()
+        while (frame := await self._next()) is not None:
             match frame.kind:
                 case "started":
                     await self._started(frame.facts)
@@ -170,8 +194,11 @@ class Job:
                 case _:
                     await self._died(frame.facts)
 
-    async def _next(self) -> Frame:
-        frame = await self._own()
+    async def _next(self) -> Frame | None:
+        """Return the engine's next word about this attempt; None if it has no more to say."""
+        if self._line is None or self.ended:
+            return None
+        frame = await self._line.next()
         self.ended = frame.kind in ENDINGS
         if self.ended:
             self.outcome = frame.kind
@@ -181,19 +208,10 @@ class Job:
             record_parts(parts, self._marks())
         return frame
 
-    async def _own(self) -> Frame:
-        """Return the engine's next word about this attempt; late ones about others are dropped."""
-        while True:
-            frame = await self.engine.news.get()
-            mark = (frame.facts.get("prompt_id"), frame.facts.get("attempt"))
-            if frame.kind == DIED or mark == (self.outlet.prompt_id, self.outlet.attempt):
-                return frame
-
     async def _drop(self) -> None:
         """Wait until the engine is free again, whatever it still has to tell."""
         await self.abandon()
-        while not self.ended:
-            frame = await self._next()
+        while (frame := await self._next()) is not None:
             if "call" in frame.facts:
                 await self._refuse(frame, "interrupted", "the run was stopped")
 
@@ -322,11 +340,11 @@ class Job:
                 await asyncio.sleep(RETRY_SECONDS)
                 await self.outlet.require()
 
-    async def _kill_late(self) -> None:
+    async def _kill_late(self, line: Line) -> None:
         await asyncio.sleep(self.stop_seconds)
         if not self.ended:
             log.warning("engine_does_not_stop", prompt_id=self.outlet.prompt_id)
-            self.engine.kill()
+            await self.engine.kill_for(line)
 
     def _marks(self) -> dict[str, tracing.Value]:
         return {"attempt": self.outlet.attempt, "worker_id": self.outlet.worker_id}

@@ -36,10 +36,13 @@ class Busy:
 
     clock: Callable[[], float] = time.monotonic
     _since: float | None = None
+    _runs: int = 0
 
     def begin(self) -> None:
-        """Begin with a run."""
-        self._since = self.clock()
+        """Begin with a run, perhaps beside others."""
+        self._runs += 1
+        if self._since is None:
+            self._since = self.clock()
         BUSY.set(1)
 
     def tick(self) -> None:
@@ -50,7 +53,10 @@ class Busy:
             self._since = now
 
     def end(self) -> None:
-        """Be free again."""
+        """Be done with a run; free again after the last one."""
         self.tick()
+        self._runs -= 1
+        if self._runs:
+            return
         self._since = None
         BUSY.set(0)

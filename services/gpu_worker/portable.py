@@ -29,6 +29,7 @@ class PortableBackend:
     device: str
     threads: int
     models_mib: int
+    turns: None = None
 
     @cached_property
     def loader(self) -> PortableLoader:
@@ -65,7 +66,7 @@ class PortableBackend:
         """Return how much memory is free now."""
         return {"free_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // MIB}
 
-    def begin(self, profile: str) -> PortableLoader:  # noqa: ARG002
+    def begin(self, profile: str, *, alone: bool = True) -> PortableLoader:  # noqa: ARG002
         """Return the loader: both profiles compute alike here, and no peak is told of."""
         return self.loader
 

@@ -55,6 +55,21 @@ class WorkerSettings(BaseSettings):
         description="How to compute prompts that do not say it in `extra_data.profile`: exact "
         "repeats its bytes, fast approximates the same picture in less time.",
     )
+    batch: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="How many runs of profile fast are executed at once, their networks asked "
+        "together where they can be; 1 is one after the other. Exact runs are always executed "
+        "alone, and so are all runs of the portable engine.",
+    )
+    batch_rows: int = Field(
+        default=16,
+        ge=2,
+        le=256,
+        description="Latents in one evaluation that several runs share; a picture under guidance "
+        "counts twice.",
+    )
     threads: int = Field(
         default=0, ge=0, le=256, description="CPU threads of the engine; 0 takes all cores."
     )
@@ -86,6 +101,11 @@ class WorkerSettings(BaseSettings):
         if self.engine == "auto":
             return find_spec("torch") is None
         return self.engine == "portable"
+
+    @property
+    def runs_at_once(self) -> int:
+        """Return how many leases the worker may hold."""
+        return 1 if self.is_portable else self.batch
 
     @property
     def place(self) -> str:

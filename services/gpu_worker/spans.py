@@ -6,6 +6,7 @@ end of a job, and the agent records it below its own span of the execution.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -60,11 +61,22 @@ class Stopwatch:
                 self.end()
 
 
-@dataclass
 class Watching:
-    """The stopwatch of the job in hand, for parts of the engine that outlive it."""
+    """The stopwatch of the job that a thread has in hand, for parts that outlive the job."""
 
-    present: Stopwatch = field(default_factory=Stopwatch)
+    def __init__(self, first: Stopwatch | None = None) -> None:
+        self._of_thread = threading.local()
+        self.present = first or Stopwatch()
+
+    @property
+    def present(self) -> Stopwatch:
+        """The stopwatch of this thread; one that is off where there is no job."""
+        found: Stopwatch = getattr(self._of_thread, "watch", None) or Stopwatch()
+        return found
+
+    @present.setter
+    def present(self, watch: Stopwatch) -> None:
+        self._of_thread.watch = watch
 
     def loading(self, part: str, load: Callable[[], T]) -> T:
         """Load a network, measured."""

@@ -77,11 +77,12 @@ class Desk:
         self._parked.clear()
 
     def _held(self, ask: LeaseAsk) -> LeaseAnswer | None:
-        """Return the oldest lease that the worker holds and has not done: its answer was lost."""
-        done = (ask.done_prompt_id, ask.done_attempt)
+        """Return the oldest lease that the worker holds and does not know: its answer was lost."""
+        known = {(attempt.prompt_id, attempt.attempt) for attempt in ask.known}
+        known.add((ask.done_prompt_id, ask.done_attempt))
         for prompt_id in self.board.holders.get(ask.worker_id, ()):
             answer = self.board.answer(prompt_id)
-            if answer.lease is not None and done != (prompt_id, answer.lease.attempt):
+            if answer.lease is not None and (prompt_id, answer.lease.attempt) not in known:
                 return answer
         return None
 

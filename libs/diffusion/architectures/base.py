@@ -149,6 +149,14 @@ class Architecture(Protocol):
         """How the text encoders beside such a network are read."""
 
 
+def joins_runs(architecture: Architecture) -> bool:
+    """Say whether latents of different runs, at different levels, may share an evaluation.
+
+    An architecture that says nothing of it may look from one latent to the next.
+    """
+    return bool(getattr(architecture, "joins_runs", False))
+
+
 # Is told what the network is about to be asked.
 Hears: TypeAlias = Callable[[Call], None]
 

@@ -57,6 +57,7 @@ class Flux:
     single_file: bool
     latent: LatentFormat = LATENT
     repeats_text: bool = False
+    joins_runs: bool = True
     spatial: frozenset[str] = field(default=frozenset({"concat"}))
     half: torch.dtype = torch.bfloat16
     reading: Reading = reading.FLUX

@@ -46,6 +46,7 @@ class StableDiffusion3:
     latent: LatentFormat = LATENT
     levels: Flow = LEVELS
     repeats_text: bool = False
+    joins_runs: bool = True
     spatial: frozenset[str] = field(default=frozenset())
     half: torch.dtype = torch.float16
     reading: Reading = reading.SD3

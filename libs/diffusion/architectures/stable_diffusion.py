@@ -95,6 +95,7 @@ class StableDiffusion:
     levels: Chain
     single_file: bool = True
     repeats_text: bool = True
+    joins_runs: bool = True
     half: torch.dtype = torch.float16
     spatial: frozenset[str] = field(default=frozenset({"concat"}))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, Self, TypeVar
@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from libs.core.profiles import FAST
 from libs.diffusion.fast.step_cache import BLOCK_LISTS, StepCache
 from libs.diffusion.packed.tensor import PackedTensor
+from libs.sampling.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +68,14 @@ class Levers:
     compiles: bool = False
     attention: tuple[str, ...] = ()
     step_cache: float = 0.0
+    turns: Turns | None = field(default=None, compare=False)
+
+    def beside(self, turns: Turns) -> Levers:
+        """Return what is done where runs are computed beside each other.
+
+        A step cache belongs to one course, and compiled blocks to one size of batch.
+        """
+        return replace(self, turns=turns, step_cache=0.0, compiles=False)
 
     @property
     def changes_network(self) -> bool:

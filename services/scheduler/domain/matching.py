@@ -56,19 +56,35 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a worker has: all weights that it holds, those that need no loading, its engine."""
+    """What a worker has: all weights that it holds, those that need no loading, its engine.
+
+    `beside` counts the runs that it executes already, which take `beside_vram_mib` with the
+    weights `beside_weights`.
+    """
 
     worker_id: str
     vram_total_mib: int
     weights: frozenset[str] = frozenset()
     warm: frozenset[str] = frozenset()
     engine: str = ""
+    beside: int = 0
+    beside_vram_mib: int = 0
+    beside_weights: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, ask: LeaseAsk) -> Offer:
         """Read an ask."""
         weights, warm = frozenset(ask.weights), frozenset(ask.warm)
-        return cls(ask.worker_id, ask.vram_total_mib, weights, warm, ask.backend)
+        return cls(
+            ask.worker_id,
+            ask.vram_total_mib,
+            weights,
+            warm,
+            ask.backend,
+            ask.beside,
+            ask.beside_vram_mib,
+            frozenset(ask.beside_weights),
+        )
 
     def fits(self, waiting: Waiting) -> bool:
         """Say whether the worker could execute the run at all."""
@@ -77,6 +93,16 @@ class Offer:
             and self.can_execute(waiting)
             and self.weights.issuperset(waiting.needs)
         )
+
+    def has_room_for(self, waiting: Waiting) -> bool:
+        """Say whether the worker could execute the run now, beside those that it executes.
+
+        Runs with the same weights share them.
+        """
+        if not self.fits(waiting):
+            return False
+        shared = not self.beside or self.beside_weights.issuperset(waiting.needs)
+        return shared or waiting.vram_mib + self.beside_vram_mib <= self.vram_total_mib
 
     def can_execute(self, waiting: Waiting) -> bool:
         """Say whether the worker's engine knows all that the run asks for."""
@@ -183,11 +209,11 @@ class WaitingRoom:
     def match(self, offers: Sequence[Offer]) -> Match | None:
         """Return the next run and its worker among all that ask, in the order of asking.
 
-        A worker for which the run is warm goes before one that would have to load.
+        A worker for which the run is warm goes before one that would have to load, and of two
+        such the one that executes less.
         """
         picks = [Match(found, offer) for offer in offers if (found := self.pick(offer)) is not None]
-        ready = (match for match in picks if match.offer.is_warm_for(match.waiting))
-        return next(ready, picks[0] if picks else None)
+        return min(picks, key=_burden, default=None)
 
     def _turn(self, tier: str, tenant: str, head: Waiting) -> tuple[datetime, int]:
         # Who comes new queues behind those who wait, or newcomers could starve them.
@@ -198,7 +224,7 @@ class WaitingRoom:
             return head
         for _, waiting in line[:LOOKAHEAD]:
             # A run without weights spares no loading, so it has no reason to go first.
-            if waiting.needs and offer.fits(waiting) and offer.is_warm_for(waiting):
+            if waiting.needs and offer.has_room_for(waiting) and offer.is_warm_for(waiting):
                 return waiting
             if self._overtaken.get(waiting.prompt_id, 0) >= LOOKAHEAD - 1:
                 return head
@@ -212,4 +238,9 @@ class WaitingRoom:
 
 
 def _first_fit(line: _Line, offer: Offer) -> Waiting | None:
-    return next((waiting for _, waiting in line if offer.fits(waiting)), None)
+    return next((waiting for _, waiting in line if offer.has_room_for(waiting)), None)
+
+
+def _burden(match: Match) -> tuple[bool, int]:
+    """Return what speaks against a match; the first of equals is taken."""
+    return not match.offer.is_warm_for(match.waiting), match.offer.beside

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from libs.core.jsonvalue import JsonObject
-from services.gpu_worker.child import DIED
+from services.gpu_worker.child import DIED, Line
 from services.gpu_worker.frames import Frame
 from tests.chaos.seeded.weather import Weather
 
@@ -37,7 +37,8 @@ class VirtualEngine:
     nude: set[str]
     hello: JsonObject | None = None
     free_mib: int = 8192
-    news: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
+    takes_more: bool = True
+    line: Line = field(default_factory=Line)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _replies: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
     _job: asyncio.Task[None] | None = None
@@ -55,7 +56,7 @@ class VirtualEngine:
                 self._ready.clear()
                 self.hello = None
                 self._drop_job()
-                await self.news.put(Frame(DIED, {"exit_code": -9}))
+                self.line.put(Frame(DIED, {"exit_code": -9}))
                 await asyncio.sleep(RESTART_SECONDS)
         finally:
             self._drop_job()
@@ -70,14 +71,14 @@ class VirtualEngine:
             await self._ready.wait()
         return self.hello
 
-    async def begin(self, frame: Frame) -> None:
-        """Begin a job; old news is dropped."""
+    async def begin(self, frame: Frame) -> Line:
+        """Begin a job, with a line of its own."""
         await self.ready()
-        while not self.news.empty():
-            self.news.get_nowait()
+        self.line = Line()
         self._replies = asyncio.Queue()
         self._stopped = False
         self._job = asyncio.create_task(self._execute(frame.facts))
+        return self.line
 
     async def send(self, frame: Frame) -> None:
         """Hear a reply, or that the job must stop."""
@@ -90,15 +91,20 @@ class VirtualEngine:
         """End the engine at once."""
         self._killed.set()
 
+    async def kill_for(self, line: Line) -> None:
+        """End the engine because of one attempt."""
+        assert line is self.line
+        self.kill()
+
     async def _execute(self, job: JsonObject) -> None:
         mark: JsonObject = {"prompt_id": job["prompt_id"], "attempt": job["attempt"]}
-        await self.news.put(Frame("started", {**mark, "cached": []}))
+        self.line.put(Frame("started", {**mark, "cached": []}))
         executed: list[str] = []
         for node_id in cast("list[str]", job["outputs"]):
             at: JsonObject = {"node_id": node_id, "node_type": "PreviewImage"}
             facts: JsonObject = {**mark, **at, "executed": list(executed)}
             running = {**facts, "state": "running", "announces": True}
-            await self.news.put(Frame("progress", running))
+            self.line.put(Frame("progress", running))
             await asyncio.sleep(self.weather.dice.uniform(0, STEP_SECONDS_MAX))
             fate = self.weather.one_of(
                 died=self.weather.engine_rate, failed=self.weather.engine_rate
@@ -107,16 +113,16 @@ class VirtualEngine:
                 self.kill()
                 return
             if fate == "failed":
-                await self.news.put(Frame("failed", {**facts, "exception_type": "ValueError"}))
+                self.line.put(Frame("failed", {**facts, "exception_type": "ValueError"}))
                 return
             if not self._stopped:
                 await self._show(facts)
             if self._stopped:
-                await self.news.put(Frame("interrupted", facts))
+                self.line.put(Frame("interrupted", facts))
                 return
             executed.append(node_id)
         done: JsonObject = {**mark, "compute_ms": 7, "executed": list(executed)}
-        await self.news.put(Frame("finished", done))
+        self.line.put(Frame("finished", done))
 
     async def _show(self, facts: JsonObject) -> None:
         prompt_id = str(facts["prompt_id"])
@@ -136,11 +142,11 @@ class VirtualEngine:
             "batch_number": 0,
             "call": 1,
         }
-        await self.news.put(Frame("save", {**facts, **file}, (data,)))
+        self.line.put(Frame("save", {**facts, **file}, (data,)))
         reply = await self._replies.get()
         if "error" in reply.facts:
             self._stopped = True
             return
         shown: JsonObject = {**reply.facts, "type": "temp"}
         shown.pop("call")
-        await self.news.put(Frame("shown", {**facts, "ui": {"images": [shown]}}))
+        self.line.put(Frame("shown", {**facts, "ui": {"images": [shown]}}))

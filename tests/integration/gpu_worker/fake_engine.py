@@ -24,26 +24,26 @@ Ending: TypeAlias = tuple[str, Facts] | None
 
 
 class FakeEngine:
-    """Does what it is told, one word after the other."""
+    """Does what it is told, one word after the other; several jobs at once if it may."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        self.jobs: queue.Queue[Frame] = queue.Queue()
-        self.replies: queue.Queue[Frame] = queue.Queue()
-        self.stopped = threading.Event()
-        self.calls = 0
-        self.weights: Facts = {}
+        self.jobs: queue.Queue[FakeJob] = queue.Queue()
+        self.open: dict[str, FakeJob] = {}
+        self.batch = int(os.environ.get("STUDIO_ENGINE_BATCH", "1"))
 
     def hear(self) -> None:
         """Sort what the agent says."""
         while (frame := self.link.read()) is not None:
             if frame.kind == "job":
-                self.stopped.clear()
-                self.jobs.put(frame)
+                job = FakeJob(self.link, frame.facts)
+                self.open[job.name] = job
+                self.jobs.put(job)
             elif frame.kind == "reply":
-                self.replies.put(frame)
-            else:
-                self.stopped.set()
+                name, _, _ = str(frame.facts["call"]).rpartition(":")
+                self.open[name].replies.put(frame)
+            elif (name := name_of(frame.facts)) in self.open:
+                self.open[name].stopped.set()
         os._exit(0)
 
     def serve(self) -> None:
@@ -51,11 +51,30 @@ class FakeEngine:
         hello: Facts = {"pid": os.getpid(), "backend": "fake", "device": "none", "memory_mib": 8192}
         self.link.send("hello", {**hello, "software": {"fake": "1"}, "free_mib": 4096})
         while True:
-            job: Any = self.jobs.get()
-            mark = {key: job.facts[key] for key in ("prompt_id", "attempt")}
-            self.link.send("started", {**mark, "cached": []})
-            self.weights = job.facts["weights"]
-            self.link.send(*self.outcome(job.facts["document"]["do"], mark))
+            job = self.jobs.get()
+            if self.batch == 1:
+                job.run()
+            else:
+                threading.Thread(target=job.run, daemon=True).start()
+
+
+class FakeJob:
+    """One attempt."""
+
+    def __init__(self, link: Link, facts: Facts) -> None:
+        self.link = link
+        self.name = name_of(facts)
+        self.facts = facts
+        self.replies: queue.Queue[Frame] = queue.Queue()
+        self.stopped = threading.Event()
+        self.calls = 0
+        self.weights: Facts = facts["weights"]
+
+    def run(self) -> None:
+        """Do what stands in the document, and tell how it ended."""
+        mark = {key: self.facts[key] for key in ("prompt_id", "attempt")}
+        self.link.send("started", {**mark, "cached": []})
+        self.link.send(*self.outcome(self.facts["document"]["do"], mark))
 
     def outcome(self, words: list[list[Any]], mark: Facts) -> tuple[str, Facts]:
         """Do everything and return how it ended."""
@@ -80,7 +99,9 @@ class FakeEngine:
         self.calls += 1
         file = {"extension": "png", "mime": "image/png", "filename_prefix": prefix}
         size: Facts = {"folder": "output", "width": 1, "height": 2, "batch_number": 0}
-        self.link.send("save", {**node, **file, **size, "call": self.calls}, data.encode())
+        self.link.send(
+            "save", {**node, **file, **size, "call": f"{self.name}:{self.calls}"}, data.encode()
+        )
         answer: Any = self.replies.get().facts
         if "error" in answer:
             if answer["error"]["code"] == "interrupted":
@@ -126,6 +147,11 @@ class FakeEngine:
         """Raise in a node."""
         detail = {"exception_message": message, "traceback": ["x"], "current_inputs": {}}
         return "failed", {**node, "exception_type": "ValueError", "detail": detail}
+
+
+def name_of(facts: Facts) -> str:
+    """Return what tells an attempt from others."""
+    return f"{facts['prompt_id']}/{facts['attempt']}"
 
 
 if __name__ == "__main__":

@@ -115,9 +115,13 @@ class Workshop:
     async def submit(self, prompt_id: str, graph: JsonObject, *outputs: str, **more: Any) -> None:
         """Hand a workflow in, valid, cleared and paid."""
         extra: JsonObject = {"extra_pnginfo": {"workflow": {"id": prompt_id, "nodes": []}}}
+        if "profile" in more:
+            extra["profile"] = more.pop("profile")
         workflow: JsonObject = {"prompt": graph, "extra_data": extra, "targets": []}
-        sealed = await self.vault.seal(TENANT, USER, workflow)
-        given = {"workflow": sealed, "preview_method": more.pop("preview_method", None)}
+        user = more.pop("user", USER)
+        sealed = await self.vault.seal(TENANT, user, workflow)
+        preview_method = more.pop("preview_method", None)
+        given = {"workflow": sealed, "user_id": user, "preview_method": preview_method}
         submitted = about(told.submitted, prompt_id).model_copy(update=given)
         validated = told.validated(prompt_id, *more.pop("needs", ())).model_copy(
             update={"outputs": outputs or ("9",)}

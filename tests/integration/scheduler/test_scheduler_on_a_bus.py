@@ -8,6 +8,7 @@ import time
 import pytest
 
 from libs.core.errors import Poisoned, Refused
+from libs.events.asks import KnownAttempt
 from libs.events.prompt import CancelRequested, PromptWithdrawn
 from libs.events.run import RunQueued, RunRefused
 from libs.events.signals import Stop, control_subject
@@ -114,6 +115,81 @@ async def test_an_ask_whose_answer_was_lost_gets_the_same_lease_again():
         assert house.kinds("p1") == ["RunQueued", "LeaseGranted"]
         done = await house.ask(done_prompt_id="p1", done_attempt=1)
         assert done.lease is None
+
+
+def known(*prompt_ids: str) -> tuple[KnownAttempt, ...]:
+    return tuple(KnownAttempt(prompt_id=prompt_id, attempt=1) for prompt_id in prompt_ids)
+
+
+async def test_a_worker_may_hold_several_leases_and_is_given_none_of_them_twice():
+    house = House()
+    async with house.scheduler():
+        for number in (1, 2, 3):
+            await house.submit(f"p{number}")
+        first = await house.lease()
+        second = await house.lease(known=known("p1"), beside=1)
+        third = await house.lease(known=known("p1", "p2"), beside=2)
+        leases = [answer.lease for answer in (first, second, third)]
+        assert [lease.prompt_id for lease in leases if lease] == ["p1", "p2", "p3"]
+        # The answer about the second was lost: only that one is said again.
+        again = await house.ask(known=known("p1", "p3"), beside=2)
+        assert again == second
+        assert (await house.ask(known=known("p1", "p2", "p3"), beside=3)).lease is None
+        for answer in (second, first, third):
+            await house.work(answer)
+        for number in (1, 2, 3):
+            assert (await house.ended(f"p{number}")).outcome == "succeeded"
+    assert all(house.kinds(f"p{number}") == SUCCESS for number in (1, 2, 3))
+
+
+async def test_each_lease_of_a_worker_ends_for_itself():
+    house = House()
+    async with house.scheduler():
+        stops: list[Stop] = []
+
+        async def hear() -> None:
+            async for signal in house.bus.signals(control_subject(told.ADA)):
+                stop = Stop.model_validate_json(signal.data)
+                stops.append(stop)
+
+        hearing = asyncio.create_task(hear())
+        for number in (1, 2, 3):
+            await house.submit(f"p{number}")
+        answers = [
+            await house.lease(known=known(*(f"p{n}" for n in range(1, number))), beside=number - 1)
+            for number in (1, 2, 3)
+        ]
+        await tell(house.bus, about(told.cancel, "p2"))
+        assert (await house.ended("p2")).outcome == "cancelled"
+        failed = told.failed(1, retryable=True)
+        await tell(house.bus, about(told.started(1), "p3"), about(failed, "p3"))
+        await house.said("p3", "LeaseExpired")
+        await house.work(answers[0])
+        assert (await house.ended("p1")).outcome == "succeeded"
+        hearing.cancel()
+    assert {(stop.prompt_id, stop.reason) for stop in stops} == {
+        ("p2", "cancelled"),
+        ("p3", "the lease is lost"),
+    }
+    assert house.kinds("p1") == SUCCESS
+
+
+async def test_a_silent_worker_loses_all_its_leases_and_each_run_is_leased_again():
+    house = House(silence_seconds=0.5)
+    async with house.scheduler():
+        for number in (1, 2):
+            await house.submit(f"p{number}")
+        await house.lease()
+        await house.lease(known=known("p1"), beside=1)
+        for number in (1, 2):
+            await house.said(f"p{number}", "LeaseExpired")
+        first = (await house.lease("gpu1-b")).lease
+        assert first is not None
+        mine = KnownAttempt(prompt_id=first.prompt_id, attempt=first.attempt)
+        second = (await house.lease("gpu1-b", known=(mine,), beside=1)).lease
+        assert second is not None
+        found = {(lease.prompt_id, lease.attempt) for lease in (first, second)}
+        assert found == {("p1", 2), ("p2", 2)}
 
 
 async def test_an_ask_waits_for_a_run_and_is_answered_at_once_when_there_is_one():

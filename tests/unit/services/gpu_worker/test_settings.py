@@ -50,3 +50,18 @@ def test_a_fast_worker_lets_its_libraries_use_every_instruction():
 def test_a_prompt_says_its_profile_and_the_worker_fills_in(wish, profile):
     assert profile_of({"profile": wish}, "fast") == profile
     assert profile_of(None, "fast") == "fast"
+
+
+def test_runs_are_executed_one_after_the_other_unless_a_worker_of_torch_is_told_otherwise():
+    assert WorkerSettings(engine="torch").runs_at_once == 1
+    assert WorkerSettings(engine="torch", batch=4).runs_at_once == 4
+    assert WorkerSettings(engine="portable", batch=4).runs_at_once == 1
+    assert engine_environment(WorkerSettings(engine="torch", batch=4))["STUDIO_ENGINE_BATCH"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch", 0), ("batch", 17), ("batch_rows", 1), ("batch_rows", 257)]
+)
+def test_how_many_runs_and_latents_are_computed_at_once_is_bounded(name, value):
+    with pytest.raises(ValidationError):
+        WorkerSettings(**{name: value})

@@ -233,3 +233,48 @@ def test_no_stream_of_better_tiers_and_new_tenants_starves_a_run(arrivals):
         if found.prompt_id == "p0":
             break
     assert "p0" not in made
+
+
+def busy(worker_id: str, beside: int, vram_mib: int = 0, *weights: str, **more) -> Offer:
+    return Offer(
+        worker_id,
+        24_576,
+        frozenset({SDXL, FLUX}),
+        beside=beside,
+        beside_vram_mib=vram_mib,
+        beside_weights=frozenset(weights),
+        **more,
+    )
+
+
+def test_of_equal_workers_the_one_that_executes_less_gets_the_run():
+    match = room(wait(1)).match([busy("gpu0-a", 2), busy("gpu1-b", 0), busy("gpu2-c", 1)])
+    assert match is not None
+    assert match.offer.worker_id == "gpu1-b"
+
+
+def test_a_warm_worker_goes_before_an_idle_one():
+    warm = busy("gpu0-a", 1, 8192, SDXL, warm=frozenset({SDXL}))
+    match = room(wait(1, needs=(SDXL,), vram_mib=8192)).match([busy("gpu1-b", 0), warm])
+    assert match is not None
+    assert match.offer.worker_id == "gpu0-a"
+
+
+@pytest.mark.parametrize(
+    ("needs", "vram_mib", "gets_it"),
+    [((SDXL,), 8192, True), ((FLUX,), 8192, True), ((FLUX,), 20_000, False)],
+)
+def test_a_run_goes_beside_others_where_its_weights_are_shared_or_have_room(
+    needs, vram_mib, gets_it
+):
+    made = room(wait(1, needs=needs, vram_mib=vram_mib))
+    assert (made.pick(busy("gpu0-a", 1, 8192, SDXL)) is not None) is gets_it
+    # The worker could execute it once it is free, so the run has no obstacle.
+    assert obstacle(wait(1, needs=needs, vram_mib=vram_mib), [busy("gpu0-a", 1, 8192, SDXL)]) == ""
+
+
+def test_a_run_that_has_no_room_lets_the_next_one_go_first():
+    made = room(wait(1, needs=(FLUX,), vram_mib=20_000), wait(2, needs=(SDXL,), vram_mib=8192))
+    found = made.pick(busy("gpu0-a", 1, 8192, SDXL))
+    assert found is not None
+    assert found.prompt_id == "p2"

@@ -1,0 +1,96 @@
+"""Jobs of an engine: the order in which they are begun, those that are stopped, and who has company."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from services.gpu_worker.crew import Crew, Orders
+from services.gpu_worker.frames import Frame, mark_of
+
+SECONDS_MAX = 20
+
+
+def job(prompt_id: str, attempt: int = 1) -> Frame:
+    return Frame("job", {"prompt_id": prompt_id, "attempt": attempt})
+
+
+def test_jobs_are_begun_in_the_order_in_which_they_came():
+    orders = Orders()
+    for name in ("a", "b"):
+        orders.put(job(name))
+    assert [mark_of(orders.take().facts) for _ in range(2)] == [("a", 1), ("b", 1)]
+
+
+def test_a_job_that_is_stopped_while_it_waits_is_over_and_never_begun():
+    orders = Orders()
+    for name in ("a", "b"):
+        orders.put(job(name))
+    assert orders.stop(("a", 1))
+    assert mark_of(orders.take().facts) == ("b", 1)
+    assert not orders.is_stopped(("b", 1))
+
+
+def test_a_stop_is_heard_by_the_one_attempt_that_it_is_about():
+    orders = Orders()
+    for attempt in (1, 2):
+        orders.put(job("a", attempt))
+        orders.take()
+    assert not orders.stop(("a", 2))
+    assert (orders.is_stopped(("a", 1)), orders.is_stopped(("a", 2))) == (False, True)
+    orders.close(("a", 2))
+    # Late news about what is over is forgotten.
+    assert not orders.stop(("a", 2))
+    assert not orders.is_stopped(("a", 2))
+
+
+def finished(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_so_many_work_beside_each_other_and_no_more():
+    crew, inside, go = Crew(2), threading.Semaphore(0), threading.Event()
+
+    def work() -> None:
+        inside.release()
+        go.wait(SECONDS_MAX)
+
+    def hand_out() -> None:
+        for _ in range(3):
+            crew.beside(work)
+
+    handing = finished(hand_out)
+    assert inside.acquire(timeout=SECONDS_MAX)
+    assert inside.acquire(timeout=SECONDS_MAX)
+    assert not inside.acquire(timeout=0.1)
+    assert not crew.is_idle
+    go.set()
+    assert inside.acquire(timeout=SECONDS_MAX)
+    handing.join(SECONDS_MAX)
+
+
+def test_who_has_to_be_alone_waits_for_the_others_and_lets_nobody_begin():
+    crew, go, told = Crew(2), threading.Event(), []
+
+    def beside() -> None:
+        go.wait(SECONDS_MAX)
+        told.append("beside")
+
+    def alone() -> None:
+        assert crew.is_idle
+        told.append("alone")
+
+    def hand_out() -> None:
+        crew.beside(beside)
+        crew.alone(alone)
+        crew.beside(lambda: told.append("after"))
+
+    handing = finished(hand_out)
+    handing.join(0.1)
+    assert told == []
+    go.set()
+    handing.join(SECONDS_MAX)
+    crew.alone(lambda: None)
+    assert told == ["beside", "alone", "after"]
