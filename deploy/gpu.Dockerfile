@@ -31,11 +31,12 @@ ENV PATH=/opt/studio/bin:$PATH \
     STUDIO_HOME=/var/lib/studio \
     STUDIO_WORKER_MODELS=/models \
     STUDIO_GATEWAY_HOST=0.0.0.0 \
+    STUDIO_PAINTER_HOST=0.0.0.0 \
     STUDIO_LOG_JSON=true
 USER 10001:10001
 WORKDIR /var/lib/studio
 VOLUME /var/lib/studio
-EXPOSE 8188
+EXPOSE 8188 3035
 # Whichever service it is: the API answers on 8188, the others on STUDIO_HEALTH_PORT.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=180s --retries=6 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('STUDIO_HEALTH_PORT') or 8188}/healthz\", timeout=4)"]

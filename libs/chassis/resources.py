@@ -6,7 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from libs.artifacts import s3
+from libs.artifacts.base import Artifacts
+from libs.artifacts.memory import MemoryArtifacts
+from libs.bus.base import Bus
 from libs.bus.jetstream import connect
+from libs.bus.memory import MemoryBus
 from libs.chassis.service import Resources
 from libs.core.errors import Misconfigured
 from libs.sealed.vault import PostgresVault
@@ -14,11 +18,13 @@ from libs.settings import Settings
 from libs.store.engine import make_engine, migrate
 
 NEEDED = ("nats_url", "database_url", "s3_endpoint", "master_key")
+NEEDED_ALONE = ("database_url", "master_key")
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: Settings, *, alone: bool = False) -> None:
     """Raise Misconfigured naming every setting that a service cannot do without."""
-    missing = [name for name in NEEDED if not _text(settings, name)]
+    needed = NEEDED_ALONE if alone else NEEDED
+    missing = [name for name in needed if not _text(settings, name)]
     if missing:
         raise Misconfigured(
             "settings are missing; `studio up` fills them in on one machine, a cluster sets them",
@@ -27,16 +33,27 @@ def check_settings(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings, name: str) -> AsyncIterator[Resources]:
-    """Connect to bus, database and storage as `name`."""
-    check_settings(settings)
+async def open_resources(
+    settings: Settings, name: str, *, alone: bool = False
+) -> AsyncIterator[Resources]:
+    """Connect to bus, database and storage as `name`.
+
+    `alone` is for services that are clients of the API: they get a database, and a bus and a
+    storage that end with their own process.
+    """
+    check_settings(settings, alone=alone)
     async with AsyncExitStack() as stack:
-        bus = await connect(settings, name)
-        stack.push_async_callback(bus.close)
         database = make_engine(settings.database_url)
         stack.push_async_callback(database.dispose)
-        artifacts = s3.connect(settings)
-        stack.callback(artifacts.close)
+        bus: Bus
+        artifacts: Artifacts
+        if alone:
+            bus, artifacts = MemoryBus(name), MemoryArtifacts()
+        else:
+            bus = await connect(settings, name)
+            stack.push_async_callback(bus.close)
+            artifacts = stored = s3.connect(settings)
+            stack.callback(stored.close)
         vault = PostgresVault(database, artifacts, settings.master_key.get_secret_value())
         yield Resources(
             bus=bus, artifacts=artifacts, database=database, vault=vault, settings=settings

@@ -7,6 +7,7 @@ from libs.store.readmodels.api_keys import API_KEYS
 from libs.store.readmodels.checkpoint import CHECKPOINT
 from libs.store.readmodels.data_keys import DATA_KEYS
 from libs.store.readmodels.event_log import EVENT_LOG
+from libs.store.readmodels.painter import FAVOURITES, TEXTS
 from libs.store.readmodels.sessions import SESSIONS
 from libs.store.readmodels.uploads import UPLOADS
 from libs.store.readmodels.user_documents import USER_DOCUMENTS
@@ -20,4 +21,6 @@ TABLES = (
     API_KEYS,
     SESSIONS,
     DATA_KEYS,
+    FAVOURITES,
+    TEXTS,
 )

@@ -25,15 +25,17 @@ from services.commands.serving import CPU_SERVICES, WORKER
 HOST = "127.0.0.1"
 READY_SECONDS_MAX = 90.0
 # They serve their probes on the port of the API.
-WITH_AN_API = frozenset({"house", "gateway"})
+WITH_AN_API = frozenset({"house", "gateway", "painter"})
+PAINTER_PORT = 3035
 REASON_CHARACTERS_MAX = 2_000
 
 
 @dataclass(frozen=True)
 class Living:
-    """A house that runs: where its API is, and its processes."""
+    """A house that runs: where its API and Painter are, and its processes."""
 
     url: str
+    painter_url: str
     home: Path
     servers: EmbeddedServers
     supervisor: Supervisor
@@ -60,11 +62,18 @@ async def live(
     async with servers as addresses:
         chosen = free_port(port)
         url = f"http://{HOST}:{chosen}"
+        # Whoever lets any port do for the API does so for Painter.
+        painter_port = free_port(
+            int(os.environ.get("STUDIO_PAINTER_PORT", PAINTER_PORT)) if port else 0
+        )
+        painter_url = f"http://{HOST}:{painter_port}"
         environment = {
             **addresses.environment(),
             "STUDIO_HOME": str(home),
             "STUDIO_MASTER_KEY": settings.master_key.get_secret_value() or master_key(home),
             "STUDIO_GATEWAY_PORT": str(chosen),
+            "STUDIO_PAINTER_PORT": str(painter_port),
+            "STUDIO_URL": url,
         }
         if "nats" in servers.pids:
             # A login for another server would go before the one in the address.
@@ -74,9 +83,9 @@ async def live(
         names = (*CPU_SERVICES, WORKER) if split else ("house", WORKER)
         probes = out_of_the_way([name for name in names if name not in WITH_AN_API])
         async with Supervisor(_programs(servers, names, probes)) as supervisor:
-            servers.announce(studio=url)
+            servers.announce(studio=url, painter=painter_url)
             health = {name: f"http://{HOST}:{chosen}" for name, chosen in probes.items()}
-            living = Living(url, home, servers, supervisor, health)
+            living = Living(url, painter_url, home, servers, supervisor, health)
             await _until_ready(living)
             yield living
 
@@ -142,7 +151,7 @@ async def _until_ready(living: Living) -> None:
             if living.servers.failed.done():
                 raise living.servers.failed.result()
             try:
-                missing = await _missing(client)
+                missing = await _missing(client, living.painter_url)
             except httpx.HTTPError:
                 missing = "the gateway does not answer"
             if not missing:
@@ -155,10 +164,12 @@ async def _until_ready(living: Living) -> None:
     )
 
 
-async def _missing(client: httpx.AsyncClient) -> str:
+async def _missing(client: httpx.AsyncClient, painter_url: str) -> str:
     ready = await client.get("/readyz")
     if ready.status_code != httpx.codes.OK:
         return f"not ready: {ready.text}"
     info = (await client.get("/object_info/CheckpointLoaderSimple")).json()
+    if (await client.get(f"{painter_url}/healthz")).status_code != httpx.codes.OK:
+        return "Painter does not answer"
     names = info["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
     return "" if names else "no worker has listed a checkpoint yet"

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from libs.chassis.embedded.home import lay_out
 from libs.core.errors import Misconfigured, StudioError, Unavailable
 from libs.settings import Settings
 from libs.telemetry.process import secrets_of, telemetry
 from services.commands.console import err, plain_errors
+from services.commands.finding import master_key
 
 CPU_SERVICES = (
     "recorder",
@@ -23,7 +28,10 @@ CPU_SERVICES = (
     "billing",
     "scheduler",
     "gateway",
+    "painter",
 )
+# They know no bus and no storage: they are clients of the API, with a database of their own.
+CLIENTS = frozenset({"painter"})
 WORKER = "gpu_worker"
 # Python's own thresholds walk all that lives many times a second, in search of very little.
 COLLECT_AFTER = (20_000, 20, 20)
@@ -73,11 +81,17 @@ def provision_command(
             help="Only write streams and NATS rights as files into this folder.",
         ),
     ] = None,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Only make the tables of DATABASE_URL.")
+    ] = False,
 ) -> None:
     """Create streams, tables and buckets that are missing; safe to repeat."""
     from libs.chassis.resources import check_settings, provision
 
     settings = Settings()
+    if tables:
+        _make_tables(settings)
+        return
     if write is not None:
         _write_files(write, settings)
         return
@@ -85,6 +99,16 @@ def provision_command(
         check_settings(settings)
         asyncio.run(provision(settings))
     err.print("streams, tables and buckets are there")
+
+
+def _make_tables(settings: Settings) -> None:
+    from libs.store.engine import migrate
+
+    with telemetry("provision", settings.log_level, secrets=secrets_of(settings)):
+        if not settings.database_url:
+            raise Misconfigured("a setting is missing", missing=["DATABASE_URL"])
+        asyncio.run(migrate(settings.database_url))
+    err.print("tables are there")
 
 
 def _write_files(folder: Path, settings: Settings) -> None:
@@ -107,9 +131,25 @@ def serve(
 ) -> None:
     """Build `names` on real adapters and run them until a signal comes."""
     settings = Settings()
+    if CLIENTS.issuperset(names):
+        settings = _settings_of_client(settings)
     secrets = secrets_of(settings)
     with telemetry(process, settings.log_level, secrets=secrets), _fast_loop() as runner:
         runner.run(_serve(settings, names, process, (health_host, health_port)))
+
+
+def _settings_of_client(settings: Settings) -> Settings:
+    """Return the settings with a key of the process's own, and see to its tables.
+
+    What makes tables would stay in the memory of this process, so another one does it.
+    """
+    if not settings.master_key.get_secret_value():
+        os.environ["STUDIO_MASTER_KEY"] = master_key(lay_out(settings.home))
+    command = [sys.executable, "-m", "services.cli", "provision", "--tables"]
+    told = subprocess.run(command, check=False)
+    if told.returncode:
+        raise Unavailable("the tables could not be made; the lines above say why")
+    return Settings()
 
 
 async def _serve(
@@ -118,7 +158,7 @@ async def _serve(
     from libs.chassis.resources import open_resources
     from libs.chassis.runner import run
 
-    async with open_resources(settings, process) as resources:
+    async with open_resources(settings, process, alone=CLIENTS.issuperset(names)) as resources:
         services = [
             importlib.import_module(f"services.{name}.main").build(resources) for name in names
         ]

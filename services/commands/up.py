@@ -89,6 +89,7 @@ def _say(living: Living, seconds: float, *, wished: int, as_json: bool) -> None:
         print_json(
             {
                 "url": living.url,
+                "painter": living.painter_url,
                 "home": str(living.home),
                 "ready_seconds": round(seconds, 2),
                 "pids": {**living.servers.pids, **living.supervisor.pids},
@@ -97,6 +98,7 @@ def _say(living: Living, seconds: float, *, wished: int, as_json: bool) -> None:
         )
         return
     err.print(f"[bold]Hanzo Studio[/bold] is up at [bold]{living.url}[/bold] ({seconds:.1f} s)")
+    err.print(f"  Painter, a sentence in and a picture out: [bold]{living.painter_url}[/bold]")
     if wished and not living.url.endswith(f":{wished}"):
         err.print(f"  port {wished} is taken, so another was chosen", style="yellow")
     err.print(f"  data and models: {_short(living.home)}")

@@ -13,6 +13,7 @@ from libs.events.envelope import Recorded, read
 from libs.events.worker import WeightsFile
 from libs.store.engine import reading, writing
 from libs.store.readmodels import (
+    accounts,
     api_keys,
     checkpoint,
     event_log,
@@ -22,6 +23,7 @@ from libs.store.readmodels import (
     uploads,
     workers,
 )
+from libs.store.readmodels.accounts import AccountPage
 from libs.store.readmodels.outputs import OutputRow
 from libs.store.readmodels.prompts import PromptRow
 from libs.store.readmodels.uploads import Folder, UploadRow
@@ -58,7 +60,13 @@ class Archive:
         return min(first_open or covered + 1, covered + 1)
 
     async def history(
-        self, owner: Owner, *, max_items: int, offset: int = 0, prompt_id: str | None = None
+        self,
+        owner: Owner,
+        *,
+        max_items: int,
+        offset: int = 0,
+        prompt_id: str | None = None,
+        before: str | None = None,
     ) -> list[Finished]:
         """Return ended prompts with their released files, oldest first."""
         tenant, user_id = owner
@@ -70,6 +78,7 @@ class Archive:
                 max_items=max_items,
                 offset=offset,
                 prompt_id=prompt_id,
+                before=before,
             )
             found = await outputs.of_prompts(connection, tenant, [row.prompt_id for row in rows])
         return [
@@ -158,6 +167,11 @@ class Archive:
         """Return the fleet's model files by their kind."""
         async with reading(self.database) as connection:
             return await workers.weights_of_fleet(connection)
+
+    async def account(self, who: Principal) -> AccountPage:
+        """Return balance and usage of the caller's account."""
+        async with reading(self.database) as connection:
+            return await accounts.account_page(connection, who.tenant, who.account, max_items=0)
 
     async def uploads(self, owner: Owner, folder: str) -> list[str]:
         """Return the names of uploaded files."""

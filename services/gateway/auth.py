@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
-from libs.core.errors import Forbidden, Unauthorized
+from libs.chassis.sites import refuse_other_origins, refuse_other_sites
+from libs.core.errors import Unauthorized
 from libs.core.ids import account_of
 from libs.store.readmodels.api_keys import PREFIX, key_id_of
 from libs.store.readmodels.sessions import is_session
@@ -15,7 +15,6 @@ from services.gateway.domain.story import Owner
 from services.gateway.settings import AuthMode
 
 COOKIE: Final = "studio_token"
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
@@ -88,42 +87,9 @@ class Gate:
         return holder
 
     def _refuse_other_sites(self, headers: Mapping[str, str]) -> None:
-        """Keep web pages of other sites from using a server that asks for no key.
-
-        A browser sends such requests by itself; no page of ours ever does. A name that only
-        points at this machine is another site as well (DNS rebinding).
-        """
-        if self.mode != "local":
-            return
-        host = headers.get("host", "")
-        if self.host in LOOPBACK and _hostname(f"//{host}") not in LOOPBACK:
-            raise Forbidden("this server answers to localhost only", field="Host")
-        if headers.get("sec-fetch-site") == "cross-site":
-            raise _of_another_site("Sec-Fetch-Site")
-        # Only the browser itself can say same-origin; `null` is what sandboxed pages send.
-        if not _is_ours(headers):
-            raise _of_another_site("Origin")
-
-
-def refuse_other_origins(headers: Mapping[str, str]) -> None:
-    """Refuse what a browser does for a page that is not ours, as it says itself.
-
-    Another port of the same machine is the same site to a browser, but another origin.
-    """
-    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-        raise _of_another_site("Sec-Fetch-Site")
-    if not _is_ours(headers):
-        raise _of_another_site("Origin")
-
-
-def _is_ours(headers: Mapping[str, str]) -> bool:
-    origin = headers.get("origin", "")
-    same = headers.get("sec-fetch-site") == "same-origin"
-    return not origin or same or _netloc(origin) == headers.get("host", "").lower()
-
-
-def _of_another_site(field: str) -> Forbidden:
-    return Forbidden("requests from other sites are refused", field=field)
+        """Keep web pages of other sites from using a server that asks for no key."""
+        if self.mode == "local":
+            refuse_other_sites(headers, self.host)
 
 
 def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
@@ -131,17 +97,3 @@ def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
     return query.get("token") or ""
-
-
-def _hostname(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:
-        return ""
-
-
-def _netloc(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.lower()
-    except ValueError:
-        return ""

@@ -108,6 +108,8 @@ def hip_entry(entry: Entry, catalogue: Catalogue) -> JsonObject:
             "messages": messages,
         },
         "usage": usage(row),
+        "outcome": row.outcome,
+        "extra_data": entry.workflow.extra_data,
         "submitted": rfc3339(row.submitted_at),
         "ended": rfc3339(row.ended_at) if row.ended_at else None,
         "seq": row.number,

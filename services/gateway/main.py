@@ -28,6 +28,7 @@ from services.gateway.logins import Logins
 from services.gateway.previewing import Previewing
 from services.gateway.rendering import Rendering
 from services.gateway.resuming import Resuming
+from services.gateway.routes.account import AccountRoutes
 from services.gateway.routes.events import EventRoutes
 from services.gateway.routes.files import FileRoutes
 from services.gateway.routes.fixed import FixedRoutes
@@ -136,6 +137,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         UserdataRoutes(gateway),
         StudioRoutes(gateway),
         TemplateRoutes(gateway),
+        AccountRoutes(gateway),
         HealthRoutes(gateway),
         PageRoutes(gateway),
         LoginRoutes(gateway),

@@ -252,17 +252,23 @@ async def history(
     max_items: int,
     offset: int = 0,
     prompt_id: str | None = None,
+    before: str | None = None,
 ) -> list[PromptRow]:
     """Return ended prompts in the order in which they ended, oldest first.
 
     Without `offset` these are the newest `max_items`, with it the ones after so many of the
-    oldest. Prompts that were hidden, or cancelled before a worker had them, leave no history.
+    oldest. With `before` they are the newest of those that ended before that prompt. Prompts that were hidden, or cancelled before a worker had them, leave no history.
     """
     query = select(PROMPTS).where(PROMPTS.c.tenant == tenant, IN_HISTORY)
     if user_id is not None:
         query = query.where(PROMPTS.c.user_id == user_id)
     if prompt_id is not None:
         query = query.where(PROMPTS.c.prompt_id == prompt_id)
+    if before is not None:
+        end = select(PROMPTS.c.ended_seq).where(
+            PROMPTS.c.tenant == tenant, PROMPTS.c.prompt_id == before
+        )
+        query = query.where(PROMPTS.c.ended_seq < end.scalar_subquery())
     if offset > 0:
         return await _rows(
             connection,

@@ -118,6 +118,8 @@ class HipEntry(Strict):
     outputs: dict[str, Objects]
     status: HipStatus
     usage: Usage
+    outcome: Literal["succeeded", "failed", "cancelled", "blocked", "expired"] | None
+    extra_data: Objects
     submitted: Time
     ended: Time | None
     seq: int | None

@@ -108,6 +108,7 @@ GET_HISTORY: Final = Doc(
         Param("max_items", "How many; negative means as many as there may be.", WHOLE),
         Param("offset", "How many of the oldest to leave out.", WHOLE),
         Param("prompt_id", "Only this one."),
+        Param("before", "The id of a prompt: only the newest of those that ended before it."),
     ),
     api_params=IN_COMFY,
     errors=(400, 401, 403, 503),

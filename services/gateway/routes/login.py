@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from libs.chassis.sites import refuse_other_origins
 from libs.core.errors import Unauthorized
-from services.gateway.auth import COOKIE, Principal, refuse_other_origins
+from services.gateway.auth import COOKIE, Principal
 from services.gateway.gateway import Gateway
 from services.gateway.http import read_body
 from services.gateway.openapi import operations as told

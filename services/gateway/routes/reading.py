@@ -47,7 +47,7 @@ class ReadingRoutes:
         return JSONResponse((hip_queue if hip35 else comfy_queue)(line, catalogue))
 
     async def get_history(self, request: Request) -> Response:
-        """Return finished prompts, oldest first: `max_items`, `offset`, `prompt_id`."""
+        """Return finished prompts, oldest first: `max_items`, `offset`, `prompt_id`, `before`."""
         who = await self.gateway.who(request)
         items_max = self.gateway.settings.history_items_max
         default = HIP_ITEMS if speaks_hip35(request) else items_max
@@ -56,7 +56,8 @@ class ReadingRoutes:
             max_items = default
         offset = max(0, count_of(request, "offset", 0, OFFSET_MAX))
         prompt_id = request.query_params.get("prompt_id") or None
-        return await self._history(request, who, max_items, offset, prompt_id)
+        before = request.query_params.get("before") or None
+        return await self._history(request, who, max_items, offset, prompt_id, before)
 
     async def get_history_of_one(self, request: Request) -> Response:
         """Return one finished prompt; unknown and unfinished ones are an empty object."""
@@ -64,12 +65,18 @@ class ReadingRoutes:
         return await self._history(request, who, 1, 0, request.path_params["prompt_id"])
 
     async def _history(
-        self, request: Request, who: Principal, max_items: int, offset: int, prompt_id: str | None
+        self,
+        request: Request,
+        who: Principal,
+        max_items: int,
+        offset: int,
+        prompt_id: str | None,
+        before: str | None = None,
     ) -> Response:
-        if prompt_id is not None and "\0" in prompt_id:
+        if "\0" in (prompt_id or "") or "\0" in (before or ""):
             return JSONResponse({})
         found = await self.gateway.archive.history(
-            who.owner, max_items=max_items, offset=offset, prompt_id=prompt_id
+            who.owner, max_items=max_items, offset=offset, prompt_id=prompt_id, before=before
         )
         catalogue = await self.gateway.catalogues.of(who.owner)
         shape = hip_entry if speaks_hip35(request) else comfy_entry

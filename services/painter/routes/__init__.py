@@ -1,0 +1,1 @@
+"""Painter's routes."""
