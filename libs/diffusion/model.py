@@ -14,11 +14,13 @@ from libs.diffusion.adapters.blend import SharesByBlock, blended
 from libs.diffusion.architectures.base import (
     Architecture,
     Hears,
+    LatentFormat,
     NetworkPatch,
     joins_runs,
     moved,
 )
 from libs.diffusion.fast.levers import Levers
+from libs.diffusion.latent_forms import FORMS
 from libs.diffusion.noise import TorchNoise, entry_in_cells, mask_in_cells
 from libs.diffusion.patches.freeu import FreeU
 from libs.diffusion.placement import Placement
@@ -61,6 +63,12 @@ class Model(Leading):
     patches: tuple[NetworkPatch, ...] = ()
     mask_at: MaskAt | None = None
     levers: Levers = field(default_factory=Levers)
+    other_latent: LatentFormat | None = None
+
+    @property
+    def latent(self) -> LatentFormat:
+        """What its latents look like."""
+        return self.other_latent or self.architecture.latent
 
     @property
     def family(self) -> str:
@@ -70,6 +78,15 @@ class Model(Leading):
     def with_levels(self, levels: Levels) -> Model:
         """Return it sampling at other levels, or told to predict something else."""
         return replace(self, levels=levels)
+
+    def with_latents(self, kind: str) -> Model:
+        """Return it over latents of another scale, by the name of the model that has those."""
+        form, usual, draw = FORMS[kind], self.architecture.latent, self.draw_preview
+
+        def redrawn(seen: Tensor, *tiny: object) -> bytes:
+            return draw(usual.inward(form.outward(seen)), *tiny)
+
+        return replace(self, other_latent=form, draw_preview=redrawn)
 
     def painting_gradually(self, strength: float) -> Model:
         """Return it painting white places of a mask from the start, grey ones only later."""
@@ -97,7 +114,7 @@ class Model(Leading):
 
     def start(self, latent: Latents) -> Start:
         """Return a wire latent as a course starts from it: scaled, and on the device."""
-        form = self.architecture.latent
+        form = self.latent
         samples = form.padded(form.fitted(latent.samples)).to(self.placement.device)
         # An empty latent is no picture of grey: it is nothing, which no scale changes.
         if samples.count_nonzero():
@@ -117,7 +134,7 @@ class Model(Leading):
 
     def ended(self, end: Tensor, began: Latents) -> Latents:
         """Return the end of a course as a wire latent."""
-        form = self.architecture.latent
+        form = self.latent
         added = end.shape[2] - form.fitted(began.samples).shape[2] if form.frames else 0
         return replace(began, samples=form.outward(end[:, :, added:] if added else end).cpu())
 

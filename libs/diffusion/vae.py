@@ -51,14 +51,31 @@ class Vae:
         return Latents(self.encoded(whole_cells(image.colours.movedim(-1, 1)) * 2.0 - 1.0))
 
     @torch.inference_mode()
-    def decode_in_tiles(self, latent: Latents, tile_pixels: int, overlap_pixels: int) -> Picture:
-        """Turn latents into pictures in tiles that overlap, for less memory."""
+    def decode_in_tiles(
+        self,
+        latent: Latents,
+        tile_pixels: int,
+        overlap_pixels: int,
+        frames: int = 0,  # noqa: ARG002
+        frames_overlap: int = 0,  # noqa: ARG002
+    ) -> Picture:
+        """Turn latents into pictures in tiles that overlap, for less memory.
+
+        A VAE of videos cuts them in time too, into pieces of so many frames.
+        """
         tiling = Tiling.of_latents(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
         decoded = in_tiles(latent.samples, self.decoded, tiling)
         return Picture(((decoded + 1.0) / 2.0).clamp(0, 1).movedim(1, -1))
 
     @torch.inference_mode()
-    def encode_in_tiles(self, image: Picture, tile_pixels: int, overlap_pixels: int) -> Latents:
+    def encode_in_tiles(
+        self,
+        image: Picture,
+        tile_pixels: int,
+        overlap_pixels: int,
+        frames: int = 0,  # noqa: ARG002
+        frames_overlap: int = 0,  # noqa: ARG002
+    ) -> Latents:
         """Turn pictures into latents in tiles that overlap, for less memory."""
         pixels = whole_cells(image.colours.movedim(-1, 1)) * 2.0 - 1.0
         tiling = Tiling.of_pictures(tile_pixels, overlap_pixels, PIXELS_PER_CELL)

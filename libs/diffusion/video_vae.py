@@ -15,7 +15,7 @@ from libs.diffusion.residency import Resident
 from libs.diffusion.vae import Vae
 from libs.diffusion.values import PIXELS_PER_CELL, Latents, Picture
 from libs.sampling.sizes import whole_cells
-from libs.sampling.tiles import Tiling, in_tiles
+from libs.sampling.tiles import Axis, Tiling, in_boxes
 
 # Eight frames of 1024 x 576: about 8 GiB while they are decoded in half precision.
 PIXELS_AT_ONCE: Final = 8 * 1024 * 576
@@ -61,23 +61,52 @@ class VideoVae(Vae):
 
     @torch.inference_mode()
     def decoded(self, samples: Tensor) -> Tensor:
-        if samples.ndim != 5:
-            raise Refused("this VAE decodes latents of videos", sides=list(samples.shape))
+        return _as_frames(self._video(samples))
+
+    def _video(self, samples: Tensor) -> Tensor:
+        """Return latents as videos [count, 3, frames, height, width]."""
+        _require_video(samples)
         network = self.network.get()
         videos = [
             network.decode(self._placed(video), return_dict=False)[0].float().cpu()
             for video in torch.split(samples, 1)
         ]
-        return torch.cat(videos).movedim(2, 1).flatten(0, 1)
+        return torch.cat(videos)
 
     def encode(self, image: Picture) -> Latents:
         """Turn pictures, the frames of one video, into latents; frames too many are left out."""
         return Latents(self.encoded(_as_video(image)))
 
-    def encode_in_tiles(self, image: Picture, tile_pixels: int, overlap_pixels: int) -> Latents:
-        """Turn the frames of one video into latents in tiles that overlap."""
-        tiling = Tiling.of_pictures(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
-        return Latents(in_tiles(_as_video(image), self.encoded, tiling))
+    @torch.inference_mode()
+    def decode_in_tiles(
+        self,
+        latent: Latents,
+        tile_pixels: int,
+        overlap_pixels: int,
+        frames: int = 64,
+        frames_overlap: int = 8,
+    ) -> Picture:
+        """Turn latents into a video, cut in time and in space; the pieces overlap."""
+        _require_video(latent.samples)
+        plain = Tiling.of_latents(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
+        time = _time_of_latents(frames, frames_overlap, latent.samples.shape[2])
+        axes = (time, *plain.axes)
+        pictures = _as_frames(in_boxes(latent.samples, self._video, axes))
+        return Picture(((pictures + 1.0) / 2.0).clamp(0, 1).movedim(1, -1))
+
+    @torch.inference_mode()
+    def encode_in_tiles(
+        self,
+        image: Picture,
+        tile_pixels: int,
+        overlap_pixels: int,
+        frames: int = 64,
+        frames_overlap: int = 8,
+    ) -> Latents:
+        """Turn the frames of one video into latents, cut in time and in space."""
+        plain = Tiling.of_pictures(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
+        axes = (_time_of_frames(frames, frames_overlap), *plain.axes)
+        return Latents(in_boxes(_as_video(image), self.encoded, axes))
 
     @torch.inference_mode()
     def encoded(self, pixels: Tensor) -> Tensor:
@@ -93,6 +122,49 @@ class VideoVae(Vae):
         return Latents(torch.cat([first, behind], 2))
 
 
+def _time_of_latents(frames: int, overlap: int, count: int) -> Axis:
+    """Return how `count` frames of a latent are cut in time: each piece is a video of its own.
+
+    The network takes two of them at a time, and where that leaves one over, the first is one
+    frame of the video alone. So pieces and what they share are odd or even as the whole is.
+    """
+    odd = count % 2
+    tile = max(2, frames // FRAMES_PER_CELL)
+    shared = max(1, min(tile // 2, overlap // FRAMES_PER_CELL))
+    tile += (tile + odd) % 2
+    shared = min(shared + (shared + odd) % 2, tile - 2)
+    return Axis(tile, shared, _decoded_frames, lambda start: start * FRAMES_PER_CELL)
+
+
+def _decoded_frames(cells: int) -> int:
+    return frames_of(cells) if cells % 2 else cells * FRAMES_PER_CELL
+
+
+def _time_of_frames(frames: int, overlap: int) -> Axis:
+    """Return how a video is cut in time, at frames that begin a frame of the latent."""
+    tile = max(2, frames_in(frames))
+    shared = max(1, frames_in(overlap))
+    if shared >= tile:
+        raise Refused(
+            "pieces of a video must overlap by less than they are long",
+            field="temporal_overlap",
+            received=overlap,
+            temporal_size=frames,
+        )
+    return Axis(
+        frames_of(tile), frames_of(shared), frames_in, lambda start: start // FRAMES_PER_CELL
+    )
+
+
+def _require_video(samples: Tensor) -> None:
+    if samples.ndim != 5:
+        raise Refused("this VAE decodes latents of videos", sides=list(samples.shape))
+
+
+def _as_frames(videos: Tensor) -> Tensor:
+    return videos.movedim(2, 1).flatten(0, 1)
+
+
 def _as_video(image: Picture) -> Tensor:
     pixels: Tensor = whole_cells(image.colours.movedim(-1, 1)) * 2.0 - 1.0
     count = (len(pixels) - 1) // FRAMES_PER_CELL * FRAMES_PER_CELL + 1
@@ -102,6 +174,11 @@ def _as_video(image: Picture) -> Tensor:
 def frames_in(length: int) -> int:
     """Return how many frames a latent has for so many frames of a video."""
     return (length - 1) // FRAMES_PER_CELL + 1
+
+
+def frames_of(cells: int) -> int:
+    """Return how many frames so many frames of a latent become."""
+    return max(0, cells * FRAMES_PER_CELL - (FRAMES_PER_CELL - 1))
 
 
 def frames_at_once(pixels: int) -> int:

@@ -48,18 +48,29 @@ def sample_discretely(
 def sample_continuously(
     *,
     model: Model,
-    sampling: Annotated[Literal["v_prediction", "edm", "eps"], "What the network predicts."],
+    sampling: Annotated[
+        Literal["v_prediction", "edm", "edm_playground_v2.5", "eps", "cosmos_rflow"],
+        "What the network predicts. For Playground v2.5 its latents are scaled as well; Cosmos "
+        "predicts the way of a flow whose noise is added.",
+    ],
     sigma_max: Annotated[_Level, "The highest level."] = 120.0,
     sigma_min: Annotated[_Level, "The lowest level."] = 0.002,
 ) -> Model:
     """Sample over a continuous range of levels, told to the network by their logarithm."""
-    from libs.sampling.levels import Continuous
+    from libs.sampling.levels import AddedFlow, Continuous
 
     _rising(sigma_min, sigma_max)
-    if sampling == "edm":
-        return model.with_levels(Continuous(sigma_min, sigma_max, "edm", data=0.5))
-    prediction: Literal["v", "eps"] = "v" if sampling == "v_prediction" else "eps"
-    return model.with_levels(Continuous(sigma_min, sigma_max, prediction))
+    match sampling:
+        case "edm":
+            return model.with_levels(Continuous(sigma_min, sigma_max, "edm", data=0.5))
+        case "edm_playground_v2.5":
+            levels = Continuous(sigma_min, sigma_max, "edm", data=0.5)
+            return model.with_levels(levels).with_latents("playground_2.5")
+        case "cosmos_rflow":
+            return model.with_levels(AddedFlow(sigma_min, sigma_max))
+        case "v_prediction":
+            return model.with_levels(Continuous(sigma_min, sigma_max, "v"))
+    return model.with_levels(Continuous(sigma_min, sigma_max, "eps"))
 
 
 @node("ModelSamplingContinuousV", title="ModelSamplingContinuousV", category=_CATEGORY)

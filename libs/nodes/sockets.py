@@ -185,6 +185,9 @@ class Model(Protocol):
     def with_levels(self, levels: Levels) -> Model:
         """Return it sampling at other levels, or told to predict something else."""
 
+    def with_latents(self, kind: Literal["playground_2.5"]) -> Model:
+        """Return it over latents of another scale, by the name of the model that has those."""
+
     def with_mix(self, mix: Mix) -> Model:
         """Return it guided in another way."""
 
@@ -253,11 +256,25 @@ class Vae(Protocol):
     def beginning(self, image: Image, length: int) -> Latent:
         """Return latents of a video of so many frames that begins with a picture."""
 
-    def decode_in_tiles(self, latent: Latent, tile_pixels: int, overlap_pixels: int) -> Image:
-        """Turn latents into pictures in tiles that overlap."""
+    def decode_in_tiles(
+        self,
+        latent: Latent,
+        tile_pixels: int,
+        overlap_pixels: int,
+        frames: int = 0,
+        frames_overlap: int = 0,
+    ) -> Image:
+        """Turn latents into pictures in tiles that overlap, videos in so many frames at a time."""
 
-    def encode_in_tiles(self, image: Image, tile_pixels: int, overlap_pixels: int) -> Latent:
-        """Turn pictures into latents in tiles that overlap."""
+    def encode_in_tiles(
+        self,
+        image: Image,
+        tile_pixels: int,
+        overlap_pixels: int,
+        frames: int = 0,
+        frames_overlap: int = 0,
+    ) -> Latent:
+        """Turn pictures into latents in tiles that overlap, videos in so many frames at a time."""
 
     def encode_around(self, image: Image, mask: Mask, grow_pixels: int) -> Latent:
         """Turn pictures into latents with the masked part left grey and marked to repaint."""

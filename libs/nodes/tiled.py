@@ -35,7 +35,7 @@ def decode_tiled(
     temporal_overlap: _FramesOverlap = 8,
 ) -> Image:
     """Turn latents into pictures in tiles whose edges are blended."""
-    return vae.decode_in_tiles(samples, tile_size, overlap)
+    return vae.decode_in_tiles(samples, tile_size, overlap, temporal_size, temporal_overlap)
 
 
 @node("VAEEncodeTiled", title="VAE Encode (Tiled)", category="_for_testing")
@@ -51,4 +51,4 @@ def encode_tiled(
     temporal_overlap: _FramesOverlap = 8,
 ) -> Latent:
     """Turn pictures into latents in tiles whose edges are blended."""
-    return vae.encode_in_tiles(pixels, tile_size, overlap)
+    return vae.encode_in_tiles(pixels, tile_size, overlap, temporal_size, temporal_overlap)

@@ -57,6 +57,10 @@ class Model(Leading):
         """Return it sampling at other levels, or told to predict something else."""
         return replace(self, other_levels=levels)
 
+    def with_latents(self, kind: str) -> Model:
+        """Refuse: an exported model brings the scale of its latents along."""
+        raise Refused("the latents of an exported model are what they were", received=kind)
+
     def with_mix(self, mix: Mix) -> Model:
         """Return it guided in another way."""
         return replace(self, mix=mix)
@@ -142,12 +146,26 @@ class Vae:
         """Turn pictures into latents: the middle of what the network thinks likely."""
         return Latents(self._encoded(_as_pixels(image)))
 
-    def decode_in_tiles(self, latent: Latents, tile_pixels: int, overlap_pixels: int) -> Picture:
+    def decode_in_tiles(
+        self,
+        latent: Latents,
+        tile_pixels: int,
+        overlap_pixels: int,
+        frames: int = 0,  # noqa: ARG002
+        frames_overlap: int = 0,  # noqa: ARG002
+    ) -> Picture:
         """Turn latents into pictures in tiles that overlap."""
         tiling = Tiling.of_latents(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
         return _as_picture(in_tiles(latent.samples, self._decoded, tiling))
 
-    def encode_in_tiles(self, image: Picture, tile_pixels: int, overlap_pixels: int) -> Latents:
+    def encode_in_tiles(
+        self,
+        image: Picture,
+        tile_pixels: int,
+        overlap_pixels: int,
+        frames: int = 0,  # noqa: ARG002
+        frames_overlap: int = 0,  # noqa: ARG002
+    ) -> Latents:
         """Turn pictures into latents in tiles that overlap."""
         tiling = Tiling.of_pictures(tile_pixels, overlap_pixels, PIXELS_PER_CELL)
         return Latents(in_tiles(_as_pixels(image), self._encoded, tiling))

@@ -195,6 +195,31 @@ class Continuous(_Added):
         return math.exp(low + (high - low) * (1.0 - part))
 
 
+class AddedFlow(Continuous):
+    """A rectified flow over levels whose noise is added, as Cosmos was trained.
+
+    The network is told the share of the noise, and sees the latent scaled back to the blend.
+    """
+
+    def timestep(self, sigma: float) -> float:
+        return sigma / (sigma + 1.0)
+
+    def sigma(self, timestep: float) -> float:
+        if timestep >= self.timestep(self.highest):
+            return self.highest
+        return timestep / (1.0 - timestep)
+
+    def network_input(self, x: Array, sigma: float) -> Array:
+        return x * (1.0 - self.timestep(sigma))
+
+    def denoised(self, x: Array, output: Array, sigma: float) -> Array:
+        time = self.timestep(sigma)
+        return x * (1.0 - time) - output * time
+
+    def noised(self, latent: Array, noise: Array, sigma: float, *, full: bool) -> Array:  # noqa: ARG002
+        return noise * sigma + latent
+
+
 @dataclass(frozen=True)
 class Flow:
     """Rectified flow: a latent under noise is a blend, and the network predicts the way back.

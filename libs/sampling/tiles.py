@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final
@@ -50,59 +50,86 @@ class Tiling:
         yield replace(self, height=self.height // 2, width=self.width * 2)
         yield self
 
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The two sides of a picture, as they are cut."""
+        return tuple(
+            Axis(tile, self.overlap, lambda length: round(length * self.scale))
+            for tile in (self.height, self.width)
+        )
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One side of a batch and how it is cut; `made` says how long what is made of a length is.
+
+    `place` says where what is made of a tile begins, where that is not the length before it.
+    """
+
+    tile: int
+    overlap: int
+    made: Callable[[int], int]
+    place: Callable[[int], int] | None = None
+
+    def starts(self, length: int) -> Iterator[int]:
+        """Yield where tiles begin."""
+        if length <= self.tile:
+            yield 0
+            return
+        for start in range(0, length - self.overlap, self.tile - self.overlap):
+            yield max(0, min(length - self.overlap, start))
+
+    def begin(self, start: int) -> int:
+        """Return where what is made of a tile begins."""
+        return (self.place or self.made)(start)
+
 
 def in_tiles(batch: Array, function: Callable[[Array], Array], tiling: Tiling) -> Array:
     """Return the mean of what `function` makes of the batch in three ways of cutting it."""
-    tall, wide, plain = (_cut_once(batch, function, shape) for shape in tiling.shapes())
+    tall, wide, plain = (in_boxes(batch, function, shape.axes) for shape in tiling.shapes())
     return (tall + wide + plain) / 3
 
 
-def _cut_once(batch: Array, function: Callable[[Array], Array], tiling: Tiling) -> Array:
-    ones = [_one(batch[at : at + 1], function, tiling) for at in range(len(batch))]
+def in_boxes(batch: Array, function: Callable[[Array], Array], axes: Sequence[Axis]) -> Array:
+    """Return what `function` makes of the batch, one after the other, cut along its last sides."""
+    ones = [_one(batch[at : at + 1], function, axes) for at in range(len(batch))]
     return array_namespace(*ones).concat(ones)
 
 
-def _one(single: Array, function: Callable[[Array], Array], tiling: Tiling) -> Array:
-    rows, columns = single.shape[-2:]
-    if rows <= tiling.height and columns <= tiling.width:
+def _one(single: Array, function: Callable[[Array], Array], axes: Sequence[Axis]) -> Array:
+    sides = single.shape[-len(axes) :]
+    if all(side <= axis.tile for side, axis in zip(sides, axes, strict=True)):
         return function(single)
     total: Array = None
     weight: Array = None
-    for row, column in product(
-        _starts(rows, tiling.height, tiling.overlap),
-        _starts(columns, tiling.width, tiling.overlap),
-    ):
-        made = function(single[..., row : row + tiling.height, column : column + tiling.width])
+    for corner in product(*(axis.starts(side) for side, axis in zip(sides, axes, strict=True))):
+        box = (slice(at, at + axis.tile) for at, axis in zip(corner, axes, strict=True))
+        made = function(single[(..., *box)])
         if total is None:
-            sides = [round(side * tiling.scale) for side in (rows, columns)]
-            total = array_namespace(made).zeros((*made.shape[:-2], *sides), dtype=made.dtype)
+            whole = [axis.made(side) for side, axis in zip(sides, axes, strict=True)]
+            shape = (*made.shape[: -len(axes)], *whole)
+            total = array_namespace(made).zeros(shape, dtype=made.dtype)
             weight = total + 0
-        feathered = _feathered(made, round(tiling.overlap * tiling.scale))
-        top, left = round(row * tiling.scale), round(column * tiling.scale)
-        place = (..., slice(top, top + made.shape[-2]), slice(left, left + made.shape[-1]))
-        total[place] += made * feathered
-        weight[place] += feathered
+        feathered = _feathered(made, [axis.made(axis.overlap) for axis in axes])
+        begins = [axis.begin(at) for at, axis in zip(corner, axes, strict=True)]
+        lengths = made.shape[-len(axes) :]
+        place = (slice(at, at + size) for at, size in zip(begins, lengths, strict=True))
+        where = (..., *place)
+        total[where] += made * feathered
+        weight[where] += feathered
     return total / weight
 
 
-def _starts(length: int, tile: int, overlap: int) -> Iterator[int]:
-    if length <= tile:
-        yield 0
-        return
-    for start in range(0, length - overlap, tile - overlap):
-        yield max(0, min(length - overlap, start))
-
-
-def _feathered(like: Array, width: int) -> Array:
-    """Return weights that fall towards all four edges."""
+def _feathered(like: Array, widths: Sequence[int]) -> Array:
+    """Return weights that fall towards both ends of the last sides, over these widths."""
     weight = like * 0 + 1
-    rows, columns = weight.shape[-2:]
-    for cell in range(width):
-        share = (cell + 1) / width
-        if width < rows:
-            weight[..., cell, :] *= share
-            weight[..., rows - 1 - cell, :] *= share
-        if width < columns:
-            weight[..., cell] *= share
-            weight[..., columns - 1 - cell] *= share
+    for at, width in enumerate(widths):
+        behind = (slice(None),) * (len(widths) - at - 1)
+        length = weight.shape[at - len(widths)]
+        if width >= length:
+            continue
+        for cell in range(width):
+            share = (cell + 1) / width
+            weight[(..., cell, *behind)] *= share
+            weight[(..., length - 1 - cell, *behind)] *= share
     return weight

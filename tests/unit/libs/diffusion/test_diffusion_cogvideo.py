@@ -294,3 +294,32 @@ def test_a_preview_shows_the_frame_in_the_middle(parts):
         on_step=lambda _value, _total, preview: shown.append(preview()),
     )
     assert shown[0].startswith(b"\xff\xd8")
+
+
+def test_a_long_video_is_decoded_in_pieces_that_overlap_in_time_and_space(parts):
+    vae = parts[2]
+    latent = Latents(torch.randn(1, 16, 5, 8, 8, generator=torch.Generator().manual_seed(3)))
+    whole = vae.decode(latent).pixels
+    assert torch.equal(vae.decode_in_tiles(latent, 64, 16, 24, 8).pixels, whole)
+    tiles = vae.decode_in_tiles(latent, 64, 16, 12, 4).pixels
+    assert tiles.shape == whole.shape == (17, 64, 64, 3)
+    # Each piece is a video of its own: three frames of the latent, of which one is shared.
+    first, second = (vae.decoded(latent.samples[:, :, at : at + 3]) for at in (0, 2))
+    wanted = torch.cat([first[:8], (first[8:] + second[:1]) / 2, second[1:]])
+    assert torch.allclose(tiles, (wanted / 2 + 0.5).clamp(0, 1).movedim(1, -1), atol=1e-6)
+    assert vae.decode_in_tiles(latent, 32, 8, 12, 4).pixels.shape == whole.shape
+    even = Latents(latent.samples[:, :, :4])
+    assert vae.decode_in_tiles(even, 64, 16, 8, 4).pixels.shape == vae.decode(even).pixels.shape
+
+
+def test_a_long_video_is_encoded_in_pieces_that_overlap_in_time_and_space(parts):
+    vae = parts[2]
+    film = Picture(torch.rand(21, 32, 32, 3, generator=torch.Generator().manual_seed(4)))
+    whole = vae.encode(film).samples
+    assert torch.equal(vae.encode_in_tiles(film, 64, 16, 64, 8).samples, whole)
+    pieces = vae.encode_in_tiles(film, 64, 16, 12, 4).samples
+    assert pieces.shape == whole.shape == (1, 16, 6, 4, 4)
+    first = vae.encode(Picture(film.pixels[:9])).samples
+    assert torch.allclose(pieces[:, :, :2], first[:, :, :2], atol=1e-6)
+    with pytest.raises(Refused, match="less than they are long"):
+        vae.encode_in_tiles(film, 64, 16, 8, 64)

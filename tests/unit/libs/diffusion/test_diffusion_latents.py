@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save
 
 from libs.core.errors import Refused
+from libs.diffusion.latent_forms import FORMS
 from libs.diffusion.noise import TorchNoise
 from libs.diffusion.picture import Picture
 from libs.diffusion.values import Latents, Mask, latents_from
@@ -255,3 +256,18 @@ def test_texts_can_weigh_less_and_say_nothing():
         strength=1.0,
     ).entries[0].area  # fmt: skip
     assert (share.width, share.height, share.x, share.y) == (0.5, 1.0, 0.5, 0.0)
+
+
+def test_the_latents_of_playground_have_a_mean_and_a_deviation_for_each_channel(tmp_path):
+    form = FORMS["playground_2.5"]
+    wire = torch.randn(2, 4, 3, 3)
+    mean = torch.tensor([-1.6574, 1.886, -1.383, 2.5155])[:, None, None]
+    deviation = torch.tensor([8.4927, 5.9022, 6.5498, 5.2299])[:, None, None]
+    assert torch.allclose(form.inward(wire), (wire - mean) * 0.5 / deviation)
+    assert torch.allclose(form.outward(form.inward(wire)), wire, atol=1e-5)
+    made = tiny.loader().checkpoint(tiny.written(tmp_path / "m.safetensors", tiny.sdxl()))[0]
+    model = load()["ModelSamplingContinuousEDM"](model=made, sampling="edm_playground_v2.5")
+    started = model.start(Latents(wire)).latent
+    assert torch.allclose(started, form.inward(wire))
+    assert torch.allclose(model.ended(started, Latents(wire)).samples, wire, atol=1e-5)
+    assert model.draw_preview(started).startswith(b"\xff\xd8")

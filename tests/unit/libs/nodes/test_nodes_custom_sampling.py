@@ -10,7 +10,7 @@ import pytest
 from libs.core.errors import Refused
 from libs.nodes import custom_sampling, model_sampling, samplers, schedulers, tiled
 from libs.sampling.distilled import Distilled
-from libs.sampling.levels import Chain, Continuous, Flow, sigma_max, sigma_min
+from libs.sampling.levels import AddedFlow, Chain, Continuous, Flow, sigma_max, sigma_min
 from libs.sampling.noise import Seeded
 from libs.sampling.samplers import SAMPLERS
 from libs.sampling.schedules import SCHEDULES
@@ -199,6 +199,7 @@ def test_continuous_levels_have_their_ends():
         ("v_prediction", Continuous(0.002, 120.0, "v")),
         ("eps", Continuous(0.002, 120.0, "eps")),
         ("edm", Continuous(0.002, 120.0, "edm", data=0.5)),
+        ("cosmos_rflow", AddedFlow(0.002, 120.0)),
     ):
         assert leveled(model_sampling.sample_continuously, sampling=sampling) == levels
     by_angle = leveled(model_sampling.sample_by_angle, sampling="v_prediction")
@@ -233,6 +234,6 @@ def test_tiles_are_given_in_pixels():
     tiling.decode_tiled(samples="l", vae=vae)
     tiling.encode_tiled(pixels="i", vae=vae, tile_size=256, overlap=32)
     assert [call[:2] for call in vae.calls] == [
-        ("decode_in_tiles", ("l", 512, 64)),
-        ("encode_in_tiles", ("i", 256, 32)),
+        ("decode_in_tiles", ("l", 512, 64, 64, 8)),
+        ("encode_in_tiles", ("i", 256, 32, 64, 8)),
     ]

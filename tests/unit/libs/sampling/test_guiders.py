@@ -11,7 +11,7 @@ from libs.sampling.conditioning import Conditioning, Entry
 from libs.sampling.distilled import Distilled
 from libs.sampling.guidance import Guided, Seen, linear
 from libs.sampling.guiders import Dual, PerpNeg
-from libs.sampling.levels import Chain, Continuous
+from libs.sampling.levels import AddedFlow, Chain, Continuous
 from libs.sampling.mixing import rescaled
 
 LEVELS = Chain("x0")
@@ -164,3 +164,19 @@ def test_the_network_of_karras_predicts_the_other_way():
     output = np.ones_like(X)
     wanted = X * data**2 / total + sigma * data / total**0.5
     assert np.allclose(levels.denoised(X, output, sigma), wanted, atol=1e-6)
+
+
+def test_a_flow_whose_noise_is_added_sees_the_blend_and_is_told_its_share_of_noise():
+    levels, sigma = AddedFlow(0.002, 80.0), 3.0
+    picture, noise = X, np.ones_like(X) * 0.5
+    under = levels.noised(picture, noise, sigma, full=True)
+    assert levels.timestep(sigma) == pytest.approx(0.75)
+    assert levels.sigma(0.75) == pytest.approx(sigma)
+    assert levels.sigma(0.999) == 80.0
+    blend = 0.25 * picture + 0.75 * noise
+    assert np.allclose(levels.network_input(under, sigma), blend, atol=1e-6)
+    # A network that knows the way from the blend to the noise gives the picture back.
+    way = noise - picture
+    assert np.allclose(blend - 0.75 * way, picture, atol=1e-6)
+    given = levels.denoised(under, (0.25 * under - picture) / 0.75, sigma)
+    assert np.allclose(given, picture, atol=1e-5)
