@@ -129,6 +129,12 @@ class Archive:
         async with reading(self.database) as connection:
             return await outputs.find(connection, *owner, folder, subfolder, filename)
 
+    async def outputs_of(self, owner: Owner, prompt_id: str) -> list[OutputRow]:
+        """Return the files of a prompt of `owner`, released or not, as they were made."""
+        async with reading(self.database) as connection:
+            rows = await outputs.of_prompt(connection, owner[0], prompt_id)
+        return [row for row in rows if row.user_id == owner[1]]
+
     async def submitted_before(self, tenant: str, prompt_id: str) -> Prompt:
         """Return a prompt that the journal may have forgotten: it keeps events for days only."""
         async with reading(self.database) as connection:

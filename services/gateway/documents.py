@@ -21,8 +21,12 @@ from services.gateway.errors import TooLarge
 
 FILE_BYTES_MAX: Final = 5 * 1024 * 1024
 SETTING_BYTES_MAX: Final = 256 * 1024
-COUNT_MAX: Final[Mapping[Shelf, int]] = {"file": 1_000, "setting": 1_000}
-BYTES_MAX: Final[Mapping[Shelf, int]] = {"file": 100 * 1024 * 1024, "setting": 2 * 1024 * 1024}
+COUNT_MAX: Final[Mapping[Shelf, int]] = {"file": 1_000, "setting": 1_000, "asset": 5_000}
+BYTES_MAX: Final[Mapping[Shelf, int]] = {
+    "file": 100 * 1024 * 1024,
+    "setting": 2 * 1024 * 1024,
+    "asset": 10 * 1024 * 1024,
+}
 
 
 @dataclass(frozen=True)
@@ -65,19 +69,21 @@ class Documents:
         async with reading(self.database) as connection:
             return await user_documents.listing(connection, _shelf(who, "file"))
 
-    async def read(self, who: Principal, name: str) -> bytes:
+    async def read(self, who: Principal, name: str, shelf: Shelf = "file") -> bytes:
         """Return a saved file."""
         async with reading(self.database) as connection:
-            row = await user_documents.find(connection, _shelf(who, "file"), name)
+            row = await user_documents.find(connection, _shelf(who, shelf), name)
         data = await self._opened(who, row) if row else None
         if data is None:
             raise _missing()
         return data
 
-    async def save(self, who: Principal, name: str, data: bytes, *, overwrite: bool) -> Listed:
+    async def save(
+        self, who: Principal, name: str, data: bytes, *, overwrite: bool, shelf: Shelf = "file"
+    ) -> Listed:
         """Keep a file; refused with 409 when its name is taken and must stay."""
         row = await self._sealed(who, name, data)
-        place = _shelf(who, "file")
+        place = _shelf(who, shelf)
         async with writing(self.database) as connection:
             await user_documents.hold(connection, place)
             there = await _listed(connection, place)
@@ -106,9 +112,9 @@ class Documents:
             await user_documents.rename(connection, place, name, to)
         return Listed(to, moved.size_bytes, moved.created, moved.modified)
 
-    async def remove(self, who: Principal, name: str) -> None:
+    async def remove(self, who: Principal, name: str, shelf: Shelf = "file") -> None:
         """Take a file away."""
-        place = _shelf(who, "file")
+        place = _shelf(who, shelf)
         async with writing(self.database) as connection:
             await user_documents.hold(connection, place)
             if not await user_documents.remove(connection, place, name):

@@ -12,6 +12,7 @@ from libs.bus.base import Bus
 from libs.sealed.base import Vault
 from services.gateway.admission import Admission
 from services.gateway.archive import Archive
+from services.gateway.assets import Assets
 from services.gateway.auth import Gate, Principal
 from services.gateway.catalogue import Catalogues
 from services.gateway.commands import Commands
@@ -19,6 +20,7 @@ from services.gateway.documents import Documents
 from services.gateway.editor import Editor
 from services.gateway.files import Files
 from services.gateway.hub import Hub
+from services.gateway.jobs import Jobs
 from services.gateway.live import Live
 from services.gateway.logins import Logins
 from services.gateway.resuming import Resuming
@@ -40,6 +42,8 @@ class Gateway:
     commands: Commands
     catalogues: Catalogues
     files: Files
+    assets: Assets
+    jobs: Jobs
     documents: Documents
     editor: Editor | None
     logins: Logins

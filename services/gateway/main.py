@@ -15,6 +15,7 @@ from libs.telemetry.http import Traced
 from services.gateway import errors, metrics
 from services.gateway.admission import Admission
 from services.gateway.archive import Archive
+from services.gateway.assets import Assets
 from services.gateway.auth import Gate
 from services.gateway.catalogue import Catalogues
 from services.gateway.commands import Commands
@@ -23,6 +24,7 @@ from services.gateway.editor import Editor, EditorFiles, installed
 from services.gateway.files import Files
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Hub
+from services.gateway.jobs import Jobs
 from services.gateway.live import Live
 from services.gateway.logins import Logins
 from services.gateway.previewing import Previewing
@@ -43,6 +45,8 @@ from services.gateway.routes.studio import StudioRoutes
 from services.gateway.routes.table import add_routes
 from services.gateway.routes.templates import TemplateRoutes
 from services.gateway.routes.userdata import UserdataRoutes
+from services.gateway.routes.v2_assets import AssetRoutes
+from services.gateway.routes.v2_jobs import V2JobRoutes
 from services.gateway.routes.ws import SocketRoute
 from services.gateway.sending import Sending
 from services.gateway.settings import GatewaySettings
@@ -91,7 +95,9 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
     rendering = Rendering(vault)
     telling = Telling(hub, rendering, settings.signal_wait_seconds, time.monotonic, sending)
     live = Live(resources.bus, archive, hub, telling)
+    documents = Documents(resources.database, vault, resources.now)
     catalogues = Catalogues(archive, settings.catalogue_seconds, time.monotonic)
+    files = Files(resources.artifacts, vault, archive, catalogues, settings, resources.now)
     return Gateway(
         settings=settings,
         bus=resources.bus,
@@ -105,8 +111,10 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
         ),
         commands=Commands(journal, archive, live, settings),
         catalogues=catalogues,
-        files=Files(resources.artifacts, vault, archive, catalogues, settings, resources.now),
-        documents=Documents(resources.database, vault, resources.now),
+        files=files,
+        assets=Assets(archive, documents, files),
+        jobs=Jobs(live, archive, vault),
+        documents=documents,
         editor=installed() if settings.editor else None,
         logins=Logins(archive, settings.session_seconds, resources.now, time.monotonic),
         resuming=Resuming(archive, live, rendering),
@@ -135,6 +143,8 @@ def build_app(gateway: Gateway) -> FastAPI:
         EventRoutes(gateway),
         FixedRoutes(gateway),
         UserdataRoutes(gateway),
+        AssetRoutes(gateway),
+        V2JobRoutes(gateway),
         StudioRoutes(gateway),
         TemplateRoutes(gateway),
         AccountRoutes(gateway),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from libs.core.jsonvalue import JsonObject
 from libs.events.base import Event
@@ -31,6 +32,7 @@ from services.gateway.sending import Sending
 
 # Whose frames are told one behind the other: a client's, or a prompt's that names no client.
 LaneKey = tuple[Owner, str, str]
+NONE: Final[frozenset[str]] = frozenset()
 
 
 @dataclass
@@ -119,6 +121,11 @@ class Telling:
         """Return the place up to which a client, or the listeners of a prompt, were told all."""
         lane = self._lanes.get((owner, client_id, "" if client_id else prompt_id))
         return (lane[0].placed.place if lane else place_of(self.heard_seq + 1)) - 1
+
+    def progress(self, story: Story) -> tuple[Mapping[str, Progress], frozenset[str], str | None]:
+        """Return how far each node is, which are cached, and which one is at work."""
+        sequence = self._sequences.get(_key(story))
+        return (sequence.steps, sequence.cached, sequence.at_work) if sequence else ({}, NONE, None)
 
     def moments(self, story: Story) -> list[Placed]:
         """Return the moments of an open prompt, told or not."""

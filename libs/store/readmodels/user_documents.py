@@ -1,4 +1,4 @@
-"""What a user keeps for the editor, sealed: settings and saved files. Written by the gateway.
+"""What a user keeps, sealed: settings, saved files, names of uploads. Written by the gateway.
 
 These are no news of a prompt, so no event tells of them and no audit covers them. A row whose
 data key was destroyed is as good as gone: nothing here finds it, and a new one takes its place.
@@ -50,7 +50,7 @@ ERASED = exists().where(
     DATA_KEYS.c.wrapped.is_(None),
 )
 
-Shelf = Literal["setting", "file"]
+Shelf = Literal["setting", "file", "asset"]
 
 
 @dataclass(frozen=True)

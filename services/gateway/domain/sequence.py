@@ -7,6 +7,7 @@ What follows from an event is told only when it is permitted, with the frames th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Frames
 from dataclasses import dataclass, field
 
@@ -125,6 +126,16 @@ class Sequence:
             self._advance(told)
         self._gap_since = None
         return told
+
+    @property
+    def steps(self) -> Mapping[str, Progress]:
+        """Return how far every node is that is not still waiting."""
+        return self._nodes
+
+    @property
+    def cached(self) -> frozenset[str]:
+        """Return the nodes that need not be executed again."""
+        return self._cached
 
     def catch_up(self) -> list[Frame]:
         """Return what tells a client that came late where the attempt is."""

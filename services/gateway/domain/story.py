@@ -9,7 +9,7 @@ from libs.events.base import Event, Sealed
 from libs.events.envelope import Recorded
 from libs.events.execution import ExecutionFailed, ExecutionInterrupted, ExecutionStarted
 from libs.events.moderation import OutputBlocked
-from libs.events.prompt import PromptSubmitted
+from libs.events.prompt import CancelRequested, PromptSubmitted
 from libs.events.run import LeaseExpired, LeaseGranted, RunEnded, RunQueued, RunRefused
 from libs.events.verdict import PromptRejected, PromptValidated
 
@@ -32,6 +32,7 @@ class Story:
     attempt: int = 0
     leased_at: datetime | None = None
     started: bool = False
+    cancelling: bool = False
     failed: ExecutionFailed | None = None
     interrupted: ExecutionInterrupted | None = None
     blocked: tuple[OutputBlocked, ...] = field(default=())
@@ -79,13 +80,15 @@ def begin(recorded: Recorded[PromptSubmitted]) -> Story:
     return Story(recorded.event, recorded.tenant, recorded.time)
 
 
-def evolve(story: Story, recorded: Recorded[Event]) -> Story:  # noqa: PLR0911
+def evolve(story: Story, recorded: Recorded[Event]) -> Story:  # noqa: C901, PLR0911
     """Return the story after one more event of the same prompt."""
     match recorded.event:
         case PromptValidated() as event:
             return replace(story, validated=event)
         case PromptRejected() as event:
             return replace(story, rejected=event)
+        case CancelRequested():
+            return replace(story, cancelling=True)
         case RunRefused() as event:
             return replace(story, refused=event)
         case RunQueued() as event:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -19,8 +18,9 @@ from libs.core.jsonvalue import Json
 from services.gateway.domain.names import file_asked_for, folder_of, kind_of, upload_name
 from services.gateway.domain.ranges import byte_range
 from services.gateway.files import File, Upload
+from services.gateway.forms import read_form
 from services.gateway.gateway import Gateway
-from services.gateway.http import parse_json, read_body
+from services.gateway.http import parse_json
 from services.gateway.openapi import operations as told
 from services.gateway.pictures import (
     Channel,
@@ -31,8 +31,6 @@ from services.gateway.pictures import (
 )
 from services.gateway.routes.table import Route
 
-FORM_BYTES = 65_536  # What a form has besides the picture: names, boundaries, other fields.
-FIELDS_MAX = 20
 CHANNELS: tuple[Channel, ...] = ("rgba", "rgb", "a")
 # Anything else could run as a page on our own site.
 SHOWN_INLINE = ("image/", "video/", "audio/", glb.MIME)
@@ -69,51 +67,24 @@ class FileRoutes:
         elif channel != "rgba":
             data, mime = await asyncio.to_thread(render_channel, file.data, channel)
             file = replace(file, data=data, mime=mime)
-        return _served(request, file)
+        return served(request, file)
 
     async def upload_image(self, request: Request) -> Response:
         """Keep a picture for LoadImage: form fields `image`, `overwrite`, `type`, `subfolder`."""
         who = await self.gateway.who(request)
-        form = await self._form(request)
+        form = await read_form(request, self.gateway.settings.upload_bytes_max)
         return JSONResponse(await self.gateway.files.keep(who, await _upload_of(form)))
 
     async def upload_mask(self, request: Request) -> Response:
         """Keep a copy of a picture with the alpha of another: also `original_ref`."""
         who = await self.gateway.who(request)
-        form = await self._form(request)
+        form = await read_form(request, self.gateway.settings.upload_bytes_max)
         upload = await _upload_of(form)
         reference = _original(form.get("original_ref"))
         kind, subfolder, name = file_asked_for(*reference)
         original = await self.gateway.files.read(who, kind, subfolder, name)
         masked = await asyncio.to_thread(with_mask, original.data, upload.data)
         return JSONResponse(await self.gateway.files.keep(who, replace(upload, data=masked)))
-
-    async def _form(self, request: Request) -> FormData:
-        """Parse a form whose size is known to be bounded."""
-        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            raise Refused(
-                "The body must be multipart/form-data",
-                kind="unsupported_media_type",
-                status=415,
-                field="Content-Type",
-            )
-        limit = self.gateway.settings.upload_bytes_max
-        body = await read_body(request, limit + FORM_BYTES, "image")
-
-        async def stream() -> AsyncGenerator[bytes, None]:
-            yield body
-
-        parser = MultiPartParser(
-            request.headers,
-            stream(),
-            max_files=2,
-            max_fields=FIELDS_MAX,
-            max_part_size=FORM_BYTES,
-        )
-        try:
-            return await parser.parse()
-        except (MultiPartException, ValueError, KeyError, LookupError) as error:
-            raise Refused("the form cannot be read", kind="invalid_form") from error
 
 
 async def _upload_of(form: FormData) -> Upload:
@@ -165,7 +136,8 @@ def _channel(name: str) -> Channel:
     )
 
 
-def _served(request: Request, file: File) -> Response:
+def served(request: Request, file: File) -> Response:
+    """Answer with a file, or the part of it that is asked for."""
     tag = f'"{hashlib.sha256(file.data).hexdigest()}"'
     inline = file.mime.startswith(SHOWN_INLINE) and file.mime not in NEVER_INLINE
     name = f'filename="{file.name}"'

@@ -21,8 +21,10 @@ CLIENT_SECONDS_MAX = 60
 CLIENTS = (
     "comfy_api_simplified.py",
     "comfy_headless.py",
+    "comfy_sdk.py",
     "comfy_ui_client.mjs",
     "comfykit.py",
+    "comfyorg_sdk.mjs",
     "comfyui_autograph.py",
     "comfyui_xy.py",
     "stable_canvas.mjs",
