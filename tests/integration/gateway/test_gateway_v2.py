@@ -10,6 +10,7 @@ import pytest
 from blake3 import blake3
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.core.jsonvalue import Json
 from libs.events.prompt import CancelRequested, PromptSubmitted
 from tests.integration.gateway.house import GRAPH, House, eventually, open_house
 from tests.integration.gateway.test_gateway_files import picture
@@ -73,7 +74,7 @@ async def test_a_job_is_followed_from_the_queue_to_its_output(house: House):
     await house.step(job_id, "2", value=2, total=4)
 
     async def halfway() -> bool:
-        return (await job(house, job_id))["progress"].get("step") == 2
+        return bool((await job(house, job_id))["progress"].get("step") == 2)
 
     await eventually(halfway)
     running = await job(house, job_id)
@@ -172,7 +173,10 @@ async def test_a_job_is_cancelled_in_the_queue_and_on_a_worker(house: House):
 
 
 async def test_a_key_makes_one_job_and_is_given_back_when_it_makes_none(house: House):
-    detail = {"error": {"type": "t", "message": "m", "details": "d"}, "node_errors": {"3": {}}}
+    detail: Json = {
+        "error": {"type": "t", "message": "m", "details": "d"},
+        "node_errors": {"3": {}},
+    }
 
     async def refuse(recorded: Any) -> None:
         await house.reject(recorded.event.prompt_id, detail)
