@@ -9,6 +9,10 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY libs libs
 COPY services services
+COPY web web
+COPY deploy/build_site.py deploy/build_site.py
+# The Painter page, with the Node of a wheel that stays behind.
+RUN python deploy/build_site.py
 # A build of torch without CUDA would start, and leave every GPU idle.
 RUN /opt/studio/bin/pip install ".[${EXTRAS}]" \
     && /opt/studio/bin/python -c "import torch; assert torch.version.cuda, torch.__version__" \

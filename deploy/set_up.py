@@ -14,6 +14,8 @@ import sys
 import venv
 from pathlib import Path
 
+import build_site
+
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 RUN = "embedded,moderation,worker,portable,export"
@@ -41,6 +43,8 @@ def main() -> int:
     editor = f"{ROOT}[{EDITOR}]"
     if not (with_uv(python, editor) or with_pip(python, editor)):
         print("ComfyUI's editor could not be fetched; port 8188 shows the small page instead")
+    if build_site.main(testing=purpose == "test"):
+        print("port 3035 answers its API without the Painter page")
     (VENV / f"ready-{purpose}").touch()
     if purpose == "test":
         fetch_clients(python)

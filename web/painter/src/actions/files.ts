@@ -1,0 +1,77 @@
+/** Pictures that a person drops, pastes, picks or points at. */
+
+import { draftOf, modelOf } from "../logic/draft";
+import { wordsOf } from "../logic/png";
+import type { Following, Model } from "../model";
+import { api, page } from "../page";
+import { texts } from "../texts";
+import { askedOf } from "../wire";
+import { change, refused, say } from "./house";
+
+const TAKEN = ["image/png", "image/jpeg", "image/webp"];
+
+/** Return the first picture among files, or null. */
+export function pictureIn(files: Iterable<File> | null | undefined): File | null {
+  return [...(files ?? [])].find((file) => TAKEN.includes(file.type)) ?? null;
+}
+
+export const canFollow = (model: Model | undefined): model is Model =>
+  model !== undefined && (model.reference !== null || model.controls.length > 0);
+
+/** Bring back the settings of a picture that was made here; follow any other picture. */
+export async function dropped(file: File): Promise<void> {
+  if (await restored(file)) return say(texts.drop.restored);
+  const { draft, models } = page.get();
+  if (!canFollow(modelOf(draft, models))) return say(texts.drop.nothing, true);
+  if (await followFile(file)) say(texts.drop.notOurs);
+}
+
+async function restored(file: File): Promise<boolean> {
+  const asked = askedOf(wordsOf(await file.arrayBuffer()));
+  if (!asked) return false;
+  const { models, styles } = page.get();
+  const draft = draftOf(asked, asked.seed, models);
+  const known = styles.some((style) => style.name === draft.style);
+  change({ ...draft, style: known ? draft.style : "" });
+  return true;
+}
+
+/** Follow a picture out of a file; true when the service has it. */
+export async function followFile(file: File): Promise<boolean> {
+  const { draft, models, house } = page.get();
+  if (!canFollow(modelOf(draft, models))) return fail(texts.reference.notTaken);
+  if (!TAKEN.includes(file.type)) return fail(texts.reference.notAPicture);
+  if (file.size > house.fileBytesMax) return fail(texts.reference.tooBig(house.fileBytesMax));
+  try {
+    followSource(await api.upload(file), URL.createObjectURL(file));
+    return true;
+  } catch (error) {
+    return fail(refused(error));
+  }
+}
+
+function fail(words: string): false {
+  say(words, true);
+  return false;
+}
+
+/** Follow what the service has, or will fetch. */
+export function followSource(source: string, shown: string): void {
+  const { draft, models } = page.get();
+  const model = modelOf(draft, models);
+  const first = model?.reference ? "look" : model?.controls[0];
+  const kind: Following["kind"] | undefined = draft.following?.kind ?? first;
+  if (kind) change({ following: { kind, source, shown } });
+}
+
+/** Follow one of the person's own pictures. */
+export async function followPicture(url: string): Promise<void> {
+  try {
+    const picture = await (await fetch(url)).blob();
+    if (await followFile(new File([picture], "picture.png", { type: picture.type }))) {
+      window.scrollTo({ top: 0, behavior: "smooth" });
+    }
+  } catch (error) {
+    say(refused(error), true);
+  }
+}
