@@ -43,12 +43,29 @@ class ExecutionStarted(ExecutionEvent):
 
 
 class NodeFinished(ExecutionEvent):
-    """An output node finished; `ui` seals what it shows besides files."""
+    """An output node finished; `ui` seals what it shows besides files.
+
+    A node that an expansion made names the node that shows it, the one that made it, and the
+    client's own behind it.
+    """
 
     node_id: str
     node_type: str
     outputs: tuple[Output, ...] = ()
     ui: Sealed | None = None
+    display_node: str = ""
+    parent_node: str = ""
+    real_node: str = ""
+
+
+class NodeBlocked(ExecutionEvent):
+    """A node is not executed, for a reason that `detail` seals; the run goes on."""
+
+    node_id: str
+    node_type: str
+    exception_type: str
+    detail: Sealed
+    executed: tuple[str, ...] = ()
 
 
 class ExecutionFinished(ExecutionEvent):
@@ -88,5 +105,10 @@ class ExecutionInterrupted(ExecutionEvent):
 
 
 ExecutionEvents = (
-    ExecutionStarted | NodeFinished | ExecutionFinished | ExecutionFailed | ExecutionInterrupted
+    ExecutionStarted
+    | NodeFinished
+    | NodeBlocked
+    | ExecutionFinished
+    | ExecutionFailed
+    | ExecutionInterrupted
 )

@@ -34,25 +34,32 @@ def control_subject(worker_id: str) -> str:
     return f"{CONTROL_PREFIX}.{worker_id}"
 
 
-class Progress(Wire):
+class Placed(Wire):
+    """News of a node; one that an expansion made says where it belongs, as `NodeFinished` does."""
+
+    node_id: str
+    display_node: str = ""
+    parent_node: str = ""
+    real_node: str = ""
+
+
+class Progress(Placed):
     """One step of an attempt: a node started, moved on, or finished."""
 
     prompt_id: str
     attempt: int
     order: int
-    node_id: str
     state: Literal["running", "finished", "error"]
     value: float = 0
     total: float = 1
     announces: bool = False
 
 
-class Preview(Wire):
+class Preview(Placed):
     """A glance at an unfinished picture, a JPEG; nobody has looked at it yet."""
 
     prompt_id: str
     attempt: int
-    node_id: str
     image: bytes
 
     def encode(self) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from libs.core.jsonvalue import JsonObject
-from libs.graph.check_node import Finding, Setting, examine
+from libs.graph.check_node import Finding, Judge, Setting, examine
 from libs.graph.refusal import GraphRefused, node_problems, problem
 from libs.graph.schema import Catalogue
 from libs.graph.value import Graph, Node
@@ -33,15 +33,17 @@ def check(
     targets: Sequence[str] | None = None,
     *,
     uploads: Container[str] | None = None,
+    judge: Judge | None = None,
 ) -> Checked:
     """Check what the outputs need; raise GraphRefused if no output is left.
 
     `targets` narrows the outputs. `uploads` holds the files that inputs of the kind "input" may
-    name, as `upload_key` spells them; without it they are not looked at.
+    name, as `upload_key` spells them; without it they are not looked at. `judge` asks node types
+    that judge their inputs themselves.
     """
     _require_known_types(graph, catalogue)
     wanted = _wanted(graph, catalogue, targets)
-    findings = _findings(wanted, Setting(graph, catalogue, uploads))
+    findings = _findings(wanted, Setting(graph, catalogue, uploads, judge))
     rank = {node_id: place for place, node_id in enumerate(graph.nodes)}
     edges = {node_id: tuple(dict.fromkeys(f.sources)) for node_id, f in findings.items()}
     order = components(edges)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.coerce import coerced
+from libs.graph.effective import effective_inputs
 from libs.graph.refusal import clip, problem, shown
 from libs.graph.schema import COMBO, Catalogue, InputSpec, NodeSchema
 from libs.graph.sockets import (
@@ -24,13 +26,22 @@ UPLOADS = "input"
 BAD_LINK = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
 
 
+Inputs: TypeAlias = Mapping[str, Json | Link]
+# Asks a node type what is wrong with its inputs, given those and the types wired to them.
+Judge: TypeAlias = Callable[[str, Inputs, Mapping[str, str]], Sequence[JsonObject]]
+
+
 @dataclass(frozen=True)
 class Setting:
-    """What a node is checked against: the graph around it, the node types, the known uploads."""
+    """What a node is checked against: the graph around it, the node types, the known uploads.
+
+    Without a `judge` nobody asks the node types that judge inputs themselves.
+    """
 
     graph: Graph
     catalogue: Catalogue
     uploads: Container[str] | None = None
+    judge: Judge | None = None
 
 
 @dataclass
@@ -42,6 +53,7 @@ class Finding:
     inputs: dict[str, Json | Link] = field(default_factory=dict)
     problems: list[JsonObject] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    received: dict[str, str] = field(default_factory=dict)
 
 
 def examine(node: Node, setting: Setting) -> Finding:
@@ -61,6 +73,9 @@ def examine(node: Node, setting: Setting) -> Finding:
         for name, value in node.inputs.items():
             if name not in declared and isinstance(value, Link):
                 _examine_wire(InputSpec(name=name, type="*"), value, finding, setting)
+    if setting.judge is not None and schema.judges and not finding.problems:
+        given = effective_inputs(Node(node.id, node.type, finding.inputs), schema)
+        finding.problems.extend(setting.judge(node.type, given, finding.received))
     return finding
 
 
@@ -86,7 +101,8 @@ def _examine_wire(spec: InputSpec, link: Link, finding: Finding, setting: Settin
         finding.problems.append(_no_such_output(spec, link, source, schema, finding.schema))
         return
     received = schema.outputs[index].type
-    if not fits(received, spec.type):
+    finding.received[spec.name] = received
+    if not finding.schema.validates_types and not fits(received, spec.type):
         finding.problems.append(_mismatch(spec, received, link, catalogue))
         return
     if link.slot != index:
@@ -107,7 +123,7 @@ def _examine_literal(spec: InputSpec, value: Json, finding: Finding, setting: Se
     finding.inputs[spec.name] = converted
     if spec.choices == UPLOADS:
         found = _unknown_upload(spec, converted, setting.uploads)
-    elif spec.name in finding.schema.validates:
+    elif finding.schema.judges_input(spec.name):
         found = None  # The node type judges this input itself, when it is executed.
     else:
         found = _out_of_range(spec, converted, catalogue)

@@ -19,7 +19,7 @@ def effective_inputs(node: Node, schema: NodeSchema) -> dict[str, Json | Link]:
     for spec in schema.inputs:
         if spec.name in node.inputs:
             inputs[spec.name] = node.inputs[spec.name]
-        elif spec.default is not MISSING:
+        elif spec.default is not MISSING and schema.fills_defaults:
             inputs[spec.name] = spec.default
     if schema.accepts_any_input:
         inputs.update({k: v for k, v in node.inputs.items() if k not in inputs})

@@ -31,7 +31,8 @@ class InputSpec:
     `type` is a socket type (`MODEL`, `"IMAGE,MASK"`, `*`) or a widget type (`INT`, `COMBO` ...).
     A COMBO has either fixed `options` or `choices`, the name of a list that is only known where
     the files are: a folder of weights (`checkpoints`, `loras` ...) or `input` for uploads.
-    `socket` forces a wire where the type would give a widget.
+    `socket` forces a wire where the type would give a widget. What feeds a `lazy` input is only
+    executed when the node asks for it; a `raw_link` is handed over as `[node_id, slot]` itself.
     """
 
     name: str
@@ -49,6 +50,7 @@ class InputSpec:
     display: str | None = None
     socket: bool = False
     lazy: bool = False
+    raw_link: bool = False
     control_after_generate: bool = False
     image_upload: bool = False
     label_on: str | None = None
@@ -73,6 +75,11 @@ class NodeSchema:
 
     `hidden` maps the names of inputs that the executor fills in itself to what they receive:
     PROMPT, EXTRA_PNGINFO, UNIQUE_ID, DYNPROMPT.
+
+    Some types judge their inputs themselves: those named in `validates`, or all of them with
+    `validates_all`; with `validates_types` also what may be wired to them. A type that `expands`
+    may put further nodes in its place while it is executed. Without `fills_defaults` an input
+    that was left out is left to the function.
     """
 
     type: str
@@ -87,9 +94,22 @@ class NodeSchema:
     is_input_list: bool = False
     accepts_any_input: bool = False
     validates: frozenset[str] = frozenset()
+    validates_all: bool = False
+    validates_types: bool = False
+    expands: bool = False
+    fills_defaults: bool = True
     search_aliases: tuple[str, ...] = ()
     deprecated: bool = False
     experimental: bool = False
+
+    @property
+    def judges(self) -> bool:
+        """Say whether the type has something to say about its own inputs."""
+        return bool(self.validates) or self.validates_all or self.validates_types
+
+    def judges_input(self, name: str) -> bool:
+        """Say whether the type judges that input itself, so that no bound is looked at."""
+        return self.validates_all or name in self.validates
 
     def input(self, name: str) -> InputSpec | None:
         """Return the declared input of that name, if there is one."""

@@ -84,6 +84,7 @@ def _options(spec: InputSpec) -> JsonObject:
         "dynamicPrompts": spec.dynamic_prompts,
         "forceInput": spec.socket and spec.type in WIDGET_TYPES,
         "lazy": spec.lazy,
+        "rawLink": spec.raw_link,
         "control_after_generate": spec.control_after_generate,
         "image_upload": spec.image_upload,
         "advanced": spec.advanced,

@@ -7,17 +7,24 @@ inside `Annotated` is the tooltip; a `Widget` holds the editor's hints. The retu
 gives the outputs: a NamedTuple several, in order, by field name; anything else a single one,
 named after its type. `list[X]` as an output puts several values on one wire, and a node that
 `takes_lists` is called once with a list for each input.
+
+A parameter that `hidden` names is filled in by the executor. A function may be `async`: while it
+waits, other nodes are executed. What feeds a `Widget(lazy=True)` is executed only when the
+function under `wants` names that input; until then it is None. `judge` says in words what is wrong
+with the inputs it takes, or returns True. While what `changes` returns stays the same, so does
+the result. A node may return `Blocked` for a value, or `Expanded` for all of them.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
+    Final,
     Generic,
     Literal,
     ParamSpec,
@@ -30,6 +37,7 @@ from typing import (
 
 from libs.core.jsonvalue import JsonObject
 from libs.graph.schema import ANY, COMBO, MISSING, InputSpec, NodeSchema, OutputSpec
+from libs.nodes.expansion import Blocked, Expanded
 from libs.nodes.sockets import SOCKET_NAMES
 
 P = ParamSpec("P")
@@ -43,6 +51,10 @@ WIDGET_NAMES: Mapping[object, str] = {
     bool: "BOOLEAN",
     object: ANY,
 }
+
+
+# The parameter of a judge that gets the types wired to the inputs, by name.
+WIRED_TYPES: Final = "input_types"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +102,27 @@ class Shown(Generic[V_co]):
 
 @dataclass(frozen=True)
 class NodeType(Generic[P, R]):
-    """A node type: its schema and the function behind it, which stays callable."""
+    """A node type: its schema and the function behind it, which stays callable.
+
+    `function` and `wants` are called with what `instance` made, kept for the node from one prompt
+    to the next, if there is one; then with the context if `wants_context`; then with the inputs
+    by name, and those `hidden_names` among the schema's hidden inputs. `judge` and `changes` get
+    the literals alone, None for what is wired, and for their hidden names what is known by then.
+    """
 
     schema: NodeSchema
     function: Callable[P, R]
     wants_context: bool = field(default=False)
+    hidden_names: frozenset[str] = frozenset()
+    wants: Callable[..., Iterable[str] | None] | None = None
+    judge: Callable[..., bool | str] | None = None
+    changes: Callable[..., object] | None = None
+    instance: Callable[[], Any] | None = None
+
+    @property
+    def is_async(self) -> bool:
+        """Say whether other nodes are executed while the function waits."""
+        return inspect.iscoroutinefunction(self.function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -109,6 +137,10 @@ def node(
     takes_lists: bool = False,
     hidden: Mapping[str, str] | None = None,
     search_aliases: tuple[str, ...] = (),
+    wants: Callable[..., Iterable[str] | None] | None = None,
+    judge: Callable[..., bool | str] | None = None,
+    changes: Callable[..., object] | None = None,
+    expands: bool = False,
 ) -> Callable[[Callable[P, R]], NodeType[P, R]]:
     """Declare the decorated function as the node type `type_name`."""
 
@@ -116,6 +148,8 @@ def node(
         hints = get_type_hints(function, include_extras=True)
         parameters = list(inspect.signature(function).parameters.values())
         wants_context = bool(parameters) and parameters[0].name == "context"
+        known = frozenset(hidden or {})
+        judged = Judged.by(judge)
         schema = NodeSchema(
             type=type_name,
             display_name=title,
@@ -125,16 +159,51 @@ def node(
             inputs=tuple(
                 _input(parameter, hints[parameter.name])
                 for parameter in parameters[1 if wants_context else 0 :]
+                if parameter.name not in known
             ),
             hidden=dict(hidden or {}),
             outputs=_outputs(hints["return"]),
             output_node=output_node,
             is_input_list=takes_lists,
             search_aliases=search_aliases,
+            validates=judged.names,
+            validates_all=judged.takes_all,
+            validates_types=judged.takes_types,
+            expands=expands,
         )
-        return NodeType(schema=schema, function=function, wants_context=wants_context)
+        return NodeType(
+            schema=schema,
+            function=function,
+            wants_context=wants_context,
+            hidden_names=known & {parameter.name for parameter in parameters},
+            wants=wants,
+            judge=judge,
+            changes=changes,
+        )
 
     return declare
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a type's own judge takes: inputs by name, all of them, the types wired to them."""
+
+    names: frozenset[str] = frozenset()
+    takes_all: bool = False
+    takes_types: bool = False
+
+    @classmethod
+    def by(cls, judge: Callable[..., bool | str] | None) -> Judged:
+        """Return what a judge takes, as its parameters tell; nothing if there is none."""
+        if judge is None:
+            return cls()
+        parameters = inspect.signature(judge).parameters.values()
+        keywords = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD}
+        return cls(
+            names=frozenset(keywords - {WIRED_TYPES}),
+            takes_all=len(keywords) < len(parameters),
+            takes_types=WIRED_TYPES in keywords,
+        )
 
 
 def _first_paragraph(text: str | None) -> str:
@@ -205,7 +274,7 @@ def _type_name(plain: object) -> str:
 
 
 def _outputs(hint: Any) -> tuple[OutputSpec, ...]:
-    plain, _ = _unwrap(hint)
+    plain, _ = _unwrap(_valued(hint))
     if get_origin(plain) is Shown:
         return _outputs(get_args(plain)[0])
     if plain is NoneType:
@@ -216,8 +285,16 @@ def _outputs(hint: Any) -> tuple[OutputSpec, ...]:
     return (_output("", plain),)
 
 
+def _valued(hint: Any) -> Any:
+    """Return an annotation without what may stand in place of values."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    members = tuple(member for member in get_args(hint) if member not in (Blocked, Expanded))
+    return Union[members]  # noqa: UP007
+
+
 def _output(name: str, hint: object) -> OutputSpec:
-    plain, extras = _unwrap(hint)
+    plain, extras = _unwrap(_valued(hint))
     tooltip = next((extra for extra in extras if isinstance(extra, str)), "")
     plain, is_list = _item(plain)
     type_name = COMBO if _options(plain) else _type_name(plain)

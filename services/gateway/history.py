@@ -81,15 +81,17 @@ def comfy_entry(entry: Entry, catalogue: Catalogue) -> JsonObject:
             "completed": row.completed,
             "messages": messages,
         },
-        "meta": {
-            node_id: {
-                "node_id": node_id,
-                "display_node": node_id,
-                "parent_node": None,
-                "real_node_id": node_id,
-            }
-            for node_id in entry.outputs
-        },
+        "meta": {node_id: _place(node_id, row) for node_id in entry.outputs},
+    }
+
+
+def _place(node_id: str, row: PromptRow) -> JsonObject:
+    display, parent, real = row.places.get(node_id, (node_id, "", node_id))
+    return {
+        "node_id": node_id,
+        "display_node": display,
+        "parent_node": parent or None,
+        "real_node_id": real,
     }
 
 

@@ -15,7 +15,7 @@ from libs.sealed.base import Vault
 from services.gateway.domain import frames
 from services.gateway.domain.ending import last_frames
 from services.gateway.domain.frames import Frame, output_of
-from services.gateway.domain.lifecycle import Began, Over, Placed, Shown
+from services.gateway.domain.lifecycle import Began, Over, Placed, Shown, Withheld
 from services.gateway.domain.story import Story
 
 UNSEAL_SECONDS = 2.0
@@ -52,6 +52,8 @@ def sealed_in(placed: Placed) -> Sealed | None:
     match placed.moment:
         case Shown(event):
             return event.ui
+        case Withheld(blocked):
+            return blocked.detail
         case Over(story):
             return story.failed.detail if story.failed else None
     return None
@@ -69,7 +71,9 @@ def frames_of(
             ]
         case Shown(event, released):
             output = output_of(event, released, opened)
-            told = [frames.executed(prompt_id, event.node_id, output)] if output else []
+            told = [frames.executed(prompt_id, event, output)] if output else []
+        case Withheld(blocked, time_ms):
+            told = [frames.node_blocked(prompt_id, blocked, opened, time_ms)]
         case Over(story):
             ended_ms = int(story.ended_at.timestamp() * 1000) if story.ended_at else 0
             told = last_frames(story, ended_ms, opened, at_work)

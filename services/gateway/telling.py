@@ -16,6 +16,7 @@ from libs.events.execution import (
     ExecutionFinished,
     ExecutionInterrupted,
     ExecutionStarted,
+    NodeBlocked,
     NodeFinished,
 )
 from libs.events.moderation import OutputReleased
@@ -141,6 +142,8 @@ class Telling:
                 sequence.hear(Finished(event))
                 if self.sending is not None:
                     self.sending.hear(_key(story), event)
+            case NodeBlocked():
+                sequence.hear(Finished(event))
             case OutputReleased() if self.sending is not None:
                 self._releases.append((recorded.seq, story, event))
             case ExecutionFinished() | ExecutionFailed() | ExecutionInterrupted():

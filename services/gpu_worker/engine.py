@@ -15,36 +15,33 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
-from libs.core.errors import NotFound, Refused, StudioError
 from libs.core.jsonvalue import Json, JsonObject
 from libs.core.profiles import EXACT
-from libs.graph.check import check
-from libs.graph.needs import inputs_named, needs
-from libs.graph.parse import parse
-from libs.graph.plan import Plan, plan
-from libs.graph.reach import Reach
-from libs.graph.refusal import GraphRefused
+from libs.graph.growing import Place
 from libs.graph.render import to_comfy
-from libs.graph.schema import Catalogue
-from libs.graph.value import Graph
+from libs.graph.value import Node
 from libs.nodes.context import Interrupted, Loader
 from libs.nodes.engines import PORTABLE, TORCH
-from libs.nodes.registry import load, schemas
+from libs.nodes.registry import load
 from libs.sampling.turns import Share
 from libs.telemetry.logs import set_up_logs
 from libs.telemetry.settings import TelemetrySettings
+from services.gpu_worker.accounts import bounded, failure, refusal, stopped_at, told
 from services.gpu_worker.backend import Backend, open_backend
+from services.gpu_worker.calling import hidden_of
 from services.gpu_worker.calls import Calls
 from services.gpu_worker.context import EngineContext, Job
 from services.gpu_worker.crew import Crew, Orders
 from services.gpu_worker.digests import Digests, File
-from services.gpu_worker.executor import Executor, NodeFailed, ResultMemory
+from services.gpu_worker.executor import Executor
+from services.gpu_worker.failing import NodeFailed
 from services.gpu_worker.frames import Link, Mark, mark_of
+from services.gpu_worker.planning import Prepared, prepared, said_of
 from services.gpu_worker.portable import PortableBackend, open_portable
+from services.gpu_worker.results import ResultMemory
 from services.gpu_worker.spans import Stopwatch, Watching
 
 PR_SET_PDEATHSIG: Final = 1
@@ -123,6 +120,8 @@ class _Execution:
         self.previewed_at = 0.0
         self.cached_ids: tuple[str, ...] = ()
         self.types: dict[str, str] = {}
+        self.places: dict[str, JsonObject] = {}
+        self.wrong: JsonObject = {}
         self.weights: dict[str, File] = {}
         self._at = ""
         self._lock = threading.Lock()
@@ -138,12 +137,12 @@ class _Execution:
             if share.together:
                 cast("JsonObject", facts["fingerprint"])["batch"] = share.told()
         except Interrupted as stopped:
-            kind, facts = "interrupted", _place(stopped.facts)
+            kind, facts = "interrupted", stopped_at(stopped.facts)
         except NodeFailed as failed:
-            kind, facts = "failed", _failure(failed)
+            kind, facts = "failed", failure(failed)
         except Exception as error:
-            kind, facts = "failed", _refusal(error)
-        facts["executed"] = cast("Json", self.executed)
+            kind, facts = "failed", refusal(error)
+        facts["executed"] = bounded(self.executed, self.places)
         parts = self.watch.told("" if kind == "finished" else kind)
         facts["parts"] = cast("Json", parts)
         facts["compute_ms"] = int((time.monotonic() - began) * 1000)
@@ -153,6 +152,9 @@ class _Execution:
         """Tell that the execution began, and what need not be executed."""
         self.cached_ids = node_ids
         self._tell("started", cached=list(node_ids))
+        for node_id, entry in self.wrong.items():
+            if isinstance(entry, dict):
+                self._held_up(node_id, "custom_validation_failed", said_of(entry))
 
     def started(self, node_id: str) -> None:
         """Tell that a node begins."""
@@ -161,12 +163,12 @@ class _Execution:
         facts = {"node_id": node_id, "node_type": self.types[node_id]}
         self.watch.begin(f"node {self.types[node_id]}", **facts)
         self._at = node_id
-        self._tell("progress", **facts, state="running", announces=True)
+        self._step(node_id, node_type=self.types[node_id], state="running", announces=True)
 
     def step(self, node_id: str, value: int, total: int) -> None:
         """Tell how far a node is."""
         self.check()
-        self._tell("progress", node_id=node_id, state="running", value=value, total=total)
+        self._step(node_id, state="running", value=value, total=total)
 
     def preview(self, node_id: str, draw: Callable[[], bytes]) -> None:
         """Show how a picture comes along, a few times a second."""
@@ -174,8 +176,7 @@ class _Execution:
         if now - self.previewed_at < PREVIEW_SECONDS:
             return
         self.previewed_at = now
-        facts: JsonObject = {"node_id": node_id, **_mark(self.job)}
-        self.engine.link.send("preview", facts, draw())
+        self.engine.link.send("preview", {**self._placed(node_id), **_mark(self.job)}, draw())
 
     def finished(self, node_id: str, ui: JsonObject | None) -> None:
         """Tell that a node ended; what it shows comes first.
@@ -186,8 +187,21 @@ class _Execution:
         if node_id not in self.cached_ids:
             self.executed.append(node_id)
             self._left(node_id)
-        self._tell("shown", node_id=node_id, node_type=self.types[node_id], ui=ui)
-        self._tell("progress", node_id=node_id, state="finished", value=1)
+        self._tell("shown", **self._placed(node_id), node_type=self.types[node_id], ui=ui)
+        self._step(node_id, state="finished", value=1)
+
+    def grown(self, node: Node, place: Place) -> None:
+        """Learn of a node that an expansion made."""
+        self.types[node.id] = node.type
+        self.places[node.id] = {
+            "display_node": place.display,
+            "parent_node": place.parent or "",
+            "real_node": place.real,
+        }
+
+    def blocked(self, node_id: str, message: str) -> None:
+        """Tell why a node is not executed, while the run goes on."""
+        self._held_up(node_id, "ExecutionBlocked", f"Execution Blocked: {message}")
 
     def _left(self, node_id: str) -> None:
         """End the measuring of a node, unless that was done already."""
@@ -214,9 +228,8 @@ class _Execution:
     def _walk(self, taken: Turn, lent: Turn) -> None:
         loader = self.backend.begin(self.job.profile, alone=self.engine.crew.is_idle)
         with self.watch.part("plan"):
-            graph, made, catalogue = self._planned()
-        self.types = {node.id: node.type for node in graph.nodes.values()}
-        prompt = to_comfy(graph, catalogue)
+            made = self._prepared()
+            prompt = to_comfy(made.graph, made.catalogue)
 
         def context_of(node_id: str) -> EngineContext:
             return EngineContext(
@@ -230,33 +243,40 @@ class _Execution:
                 lent=lent,
             )
 
-        self.executor.execute(graph, made, context_of, self, self.job.sharing, taken)
+        with self.watch.part("plan"):
+            plan = made.plan(
+                self.job,
+                self.executor.types,
+                partial(self.engine.calls.digest_of, _mark(self.job)),
+                partial(hidden_of, context_of),
+            )
+        self.executor.execute(made.graph, plan, context_of, self, self.job.sharing, taken)
 
-    def _planned(self) -> tuple[Graph, Plan, Catalogue]:
+    def _prepared(self) -> Prepared:
+        """Check the graph once more, and know which weights it takes."""
         job = self.job
-        choices = {folder: tuple(files) for folder, files in job.weights.items()}
-        catalogue = Catalogue(schemas(), choices)
-        checked = check(parse(job.document), catalogue, job.outputs)
-        if set(checked.outputs) != set(job.outputs):
-            raise Refused("some outputs cannot be executed here", outputs=list(job.outputs))
-        reach = Reach.of(checked.graph, catalogue, checked.outputs)
-        self.weights = {need.path: job.weights[need.folder][need.name] for need in needs(reach)}
+        made = prepared(job, self.executor.types)
+        self.weights = {need.path: job.weights[need.folder][need.name] for need in made.weights}
         self.engine.digests.begin(self.weights)
-        contents = {
-            (folder, name): content
-            for folder, files in job.weights.items()
-            for name, (_, content) in files.items()
-        }
-        for name in inputs_named(reach):
-            contents["input", name] = self.engine.calls.digest_of(_mark(job), name)
-        made = plan(checked.graph, catalogue, checked.outputs, contents)
-        # Every prompt gets files of its own, so output nodes are never taken from memory.
-        own = {
-            node_id: f"{made.fingerprints[node_id]}/{job.prompt_id}/{job.attempt}"
-            for node_id in made.outputs
-        }
-        fingerprints = {**made.fingerprints, **own}
-        return checked.graph, replace(made, fingerprints=fingerprints), catalogue
+        self.types = {node.id: node.type for node in made.graph.nodes.values()}
+        self.wrong = made.wrong
+        return made
+
+    def _held_up(self, node_id: str, kind: str, message: str) -> None:
+        self._tell(
+            "blocked",
+            node_id=node_id,
+            node_type=self.types[node_id],
+            exception_type=kind,
+            detail=told(message),
+            executed=bounded(self.executed, self.places),
+        )
+
+    def _step(self, node_id: str, **facts: Any) -> None:
+        self._tell("progress", **self._placed(node_id), **facts)
+
+    def _placed(self, node_id: str) -> JsonObject:
+        return {"node_id": node_id, **self.places.get(node_id, {})}
 
     def _tell(self, kind: str, **facts: Any) -> None:
         self.engine.link.send(kind, {**facts, **_mark(self.job)})
@@ -264,42 +284,6 @@ class _Execution:
 
 def _mark(job: Job) -> JsonObject:
     return {"prompt_id": job.prompt_id, "attempt": job.attempt}
-
-
-def _place(facts: dict[str, object]) -> JsonObject:
-    return {
-        "node_id": str(facts.get("node_id", "")),
-        "node_type": str(facts.get("node_type", "")),
-    }
-
-
-def _failure(failed: NodeFailed) -> JsonObject:
-    return {
-        "node_id": failed.node_id,
-        "node_type": failed.node_type,
-        "exception_type": failed.exception_type,
-        "detail": {
-            "exception_message": failed.exception_message,
-            "traceback": cast("Json", failed.traceback),
-            "current_inputs": failed.current_inputs,
-        },
-    }
-
-
-def _refusal(error: Exception) -> JsonObject:
-    """Return the failure of a graph that this worker cannot begin with, though it was valid."""
-    message = error.message if isinstance(error, StudioError) else str(error)
-    detail: JsonObject = {"exception_message": message, "traceback": [], "current_inputs": {}}
-    if isinstance(error, GraphRefused):
-        detail["node_errors"] = error.node_errors
-    return {
-        "node_id": "",
-        "node_type": "",
-        "exception_type": type(error).__name__,
-        "detail": detail,
-        # Another worker may hold what is missing here.
-        "retryable": isinstance(error, Refused | NotFound),
-    }
 
 
 def die_with_parent() -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from libs.core.errors import Poisoned
-from libs.core.jsonvalue import JsonObject
-from libs.nodes.context import OUTPUT_BYTES_MAX
+from libs.core.jsonvalue import Json, JsonObject
+from libs.nodes.context import OUTPUT_BYTES_MAX, OutputFile
 
 HEADER_BYTES_MAX: Final = 64 * 1024 * 1024
 BLOB_BYTES_MAX: Final = OUTPUT_BYTES_MAX
@@ -104,3 +104,23 @@ def _opened(header: bytes) -> tuple[JsonObject, list[int]]:
 
 def _framed(facts: JsonObject, blobs: Sequence[bytes]) -> Frame:
     return Frame(str(facts.pop("kind")), facts, tuple(blobs))
+
+
+def output_file(frame: Frame) -> OutputFile:
+    """Return the file that an engine wants kept."""
+    facts = frame.facts
+    return OutputFile(
+        data=frame.blobs[0],
+        extension=str(facts["extension"]),
+        mime=str(facts["mime"]),
+        filename_prefix=str(facts["filename_prefix"]),
+        folder="temp" if facts["folder"] == "temp" else "output",
+        width=number(facts["width"]),
+        height=number(facts["height"]),
+        batch_number=number(facts["batch_number"]),
+    )
+
+
+def number(value: Json) -> int:
+    """Return a whole number off the wire; 0 if there is none."""
+    return int(value) if isinstance(value, int | float) else 0

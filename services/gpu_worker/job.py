@@ -18,19 +18,19 @@ from libs.events.execution import (
     ExecutionFinished,
     ExecutionInterrupted,
     ExecutionStarted,
+    NodeBlocked,
     NodeFinished,
     Output,
 )
 from libs.events.prompt import PromptSubmitted
 from libs.events.verdict import PromptValidated
-from libs.nodes.context import OutputFile
 from libs.sealed.base import Vault
 from libs.telemetry import tracing
 from libs.weights.folder import Inventory
 from services.gpu_worker.child import DIED, ENDINGS, EngineChild, Line
-from services.gpu_worker.domain.shown import taken_apart
+from services.gpu_worker.domain.shown import PLACE, placed, taken_apart
 from services.gpu_worker.files import Files
-from services.gpu_worker.frames import Frame
+from services.gpu_worker.frames import Frame, number, output_file
 from services.gpu_worker.outlet import LeaseLost, Outlet
 from services.gpu_worker.spans import Stopwatch, record_parts
 
@@ -180,9 +180,11 @@ class Job:
                 case "progress":
                     await self._progress(frame.facts)
                 case "preview":
-                    await self.outlet.preview(str(frame.facts["node_id"]), frame.blobs[0])
+                    await self.outlet.preview(placed(frame.facts), frame.blobs[0])
                 case "shown":
                     await self._shown(frame.facts)
+                case "blocked":
+                    await self._blocked(frame.facts)
                 case "save" | "read_input" | "digest":
                     await self._answer(frame)
                 case "finished":
@@ -226,7 +228,7 @@ class Job:
             self._at = (node_id, node_type)
             self._heard.end()
             self._heard.begin(f"node {node_type}", node_id=node_id, node_type=node_type)
-        known = ("value", "total", "announces")
+        known = ("value", "total", "announces", *PLACE)
         more = {name: facts[name] for name in known if name in facts}
         await self.outlet.signal(node_id, str(facts["state"]), **more)
 
@@ -248,9 +250,23 @@ class Job:
                 node_type=node_type,
                 outputs=outputs,
                 ui=sealed,
+                **placed(facts, "node_id"),
             )
         )
         self.outputs += len(outputs)
+
+    async def _blocked(self, facts: JsonObject) -> None:
+        detail = await self._seal(facts.get("detail"))
+        await self.outlet.write(
+            lambda order: NodeBlocked(
+                **self._head(order),
+                node_id=str(facts["node_id"]),
+                node_type=str(facts["node_type"]),
+                exception_type=str(facts["exception_type"]),
+                detail=detail,
+                executed=_ids(facts),
+            )
+        )
 
     async def _answer(self, frame: Frame) -> None:
         try:
@@ -272,7 +288,7 @@ class Job:
                 return {}, (await self.files.read(str(facts["name"])),)
             case "digest":
                 return {"digest": await self.files.digest(str(facts["name"]))}, ()
-        output = await self.files.save(str(facts["node_id"]), _output_file(frame))
+        output = await self.files.save(str(facts["node_id"]), output_file(frame))
         return {"filename": output.filename, "subfolder": output.subfolder}, ()
 
     async def _refuse(self, frame: Frame, code: str, message: str, **facts: Json) -> None:
@@ -286,10 +302,10 @@ class Job:
         await self.outlet.write(
             lambda order: ExecutionFinished(
                 **self._head(order),
-                compute_ms=_number(facts.get("compute_ms")),
+                compute_ms=number(facts.get("compute_ms")),
                 outputs=self.outputs,
                 executed=_ids(facts),
-                peak_vram_mib=_number(facts.get("peak_vram_mib")),
+                peak_vram_mib=number(facts.get("peak_vram_mib")),
                 fingerprint=fingerprint,
             )
         )
@@ -306,7 +322,7 @@ class Job:
                 detail=detail,
                 executed=_ids(facts),
                 retryable=bool(facts.get("retryable")),
-                compute_ms=_number(facts.get("compute_ms")),
+                compute_ms=number(facts.get("compute_ms")),
             )
         )
 
@@ -317,7 +333,7 @@ class Job:
                 node_id=str(facts.get("node_id", "")),
                 node_type=str(facts.get("node_type", "")),
                 executed=_ids(facts),
-                compute_ms=_number(facts.get("compute_ms")),
+                compute_ms=number(facts.get("compute_ms")),
             )
         )
 
@@ -364,27 +380,9 @@ def profile_of(extra: Json, default: str) -> str:
     return wish if isinstance(wish, str) and wish in PROFILES else default
 
 
-def _output_file(frame: Frame) -> OutputFile:
-    facts = frame.facts
-    return OutputFile(
-        data=frame.blobs[0],
-        extension=str(facts["extension"]),
-        mime=str(facts["mime"]),
-        filename_prefix=str(facts["filename_prefix"]),
-        folder="temp" if facts["folder"] == "temp" else "output",
-        width=_number(facts["width"]),
-        height=_number(facts["height"]),
-        batch_number=_number(facts["batch_number"]),
-    )
-
-
 def _said(message: str) -> JsonObject:
     return {"exception_message": message, "traceback": [], "current_inputs": {}}
 
 
 def _ids(facts: JsonObject) -> tuple[str, ...]:
     return tuple(cast("list[str]", facts.get("executed") or []))
-
-
-def _number(value: Json) -> int:
-    return int(value) if isinstance(value, int | float) else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -102,13 +102,12 @@ class Outlet:
             except Unavailable as error:
                 log.info("progress_lost", prompt_id=self.prompt_id, error=error.message)
 
-    async def preview(self, node_id: str, image: bytes) -> None:
+    async def preview(self, node: Mapping[str, str], image: bytes) -> None:
         """Show a glance at an unfinished picture, which may be lost."""
         if self.lost:
             return
-        shown = Preview(
-            prompt_id=self.prompt_id, attempt=self.attempt, node_id=node_id, image=image
-        )
+        facts = {"prompt_id": self.prompt_id, "attempt": self.attempt, "image": image}
+        shown = Preview.model_validate({**node, **facts})
         try:
             await self.bus.signal(preview_subject(self.tenant, self.prompt_id), shown.encode())
         except Unavailable as error:

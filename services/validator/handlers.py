@@ -14,6 +14,7 @@ from libs.events.base import subject
 from libs.events.envelope import Recorded
 from libs.events.prompt import PromptSubmitted
 from libs.events.verdict import PromptRejected, PromptValidated, WeightsNeed, WorkEstimate
+from libs.graph.check_node import Judge
 from libs.graph.schema import Catalogue, NodeSchema
 from libs.graph.tiers import tier_named
 from libs.nodes.engines import ANY_ENGINE
@@ -46,6 +47,7 @@ class Validator:
     types: Mapping[str, NodeSchema]
     weights: Callable[[], Awaitable[Weights]]
     files: Callable[[str, str, Iterable[str]], Awaitable[frozenset[str]]]
+    asks: Judge | None = None
     folds: Folds[bool] = field(default_factory=Folds)
 
     async def on_prompt_submitted(self, recorded: Recorded[PromptSubmitted]) -> None:
@@ -83,6 +85,7 @@ class Validator:
             _targets(workflow.get("targets")),
             weight_sizes=sizes_mib,
             engine=_engine(workflow.get("extra_data")),
+            judge=self.asks,
         )
         unread = Unread()
         reached = judge(known_files=unread)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from libs.chassis.fleet import Fleet
 from libs.chassis.service import Resources, Service
 from libs.events.prompt import PromptSubmitted
-from libs.nodes.registry import schemas
+from libs.nodes.judging import judge_of
+from libs.nodes.registry import load, schemas
 from services.validator.files import PostgresFiles
 from services.validator.handlers import Validator, Weights
 
@@ -24,5 +25,6 @@ def build(resources: Resources) -> Service:
         types=schemas(),
         weights=weights,
         files=PostgresFiles(resources.database).known,
+        asks=judge_of(load()),
     )
     return Service(name="validator", reacts={PromptSubmitted: validator.on_prompt_submitted})

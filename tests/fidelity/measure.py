@@ -32,9 +32,11 @@ from libs.graph.schema import Catalogue
 from libs.nodes.context import Loader
 from libs.nodes.local import LocalContext
 from libs.nodes.registry import load, schemas
-from services.gpu_worker.executor import Executor, ResultMemory
+from services.gpu_worker.executor import Executor
+from services.gpu_worker.results import ResultMemory
 from tests.fidelity.adapters import make_adapters
 from tests.fidelity.cases import CHECKPOINT, PICTURE, Workflow, cases
+from tests.unit.silent import Silent
 
 REFERENCE = Path(__file__).parent / "reference"
 ROOT = Path(__file__).parents[2]
@@ -72,16 +74,6 @@ class Measured:
         """Say whether it is near enough to be called the same picture."""
         nearest = min(self.psnr_db, self.latent_psnr_db)
         return nearest >= PSNR_DB_MIN and self.levels_max <= LEVELS_MAX
-
-
-class Silent:
-    """Hears of the execution and says nothing."""
-
-    def cached(self, node_ids: tuple[str, ...]) -> None: ...
-
-    def started(self, node_id: str) -> None: ...
-
-    def finished(self, node_id: str, ui: Any) -> None: ...
 
 
 class Bench:

@@ -142,6 +142,7 @@ def _leased(row: PromptRow, recorded: Recorded[Event], event: LeaseGranted) -> P
         executed=(),
         cached=(),
         node_ui={},
+        places={},
         labels=(),
         compute_ms=None,
         peak_vram_mib=None,
@@ -189,8 +190,8 @@ def _execution(row: PromptRow, recorded: Recorded[Event], event: ExecutionEvent)
             started = Message("execution_start", recorded.time)
             cached = Message("execution_cached", recorded.time, nodes=event.cached)
             return replace(row, cached=event.cached, messages=(started, cached))
-        case NodeFinished() if event.ui is not None:
-            return replace(row, node_ui={**row.node_ui, event.node_id: event.ui})
+        case NodeFinished():
+            return _shown(row, event)
         case ExecutionFinished():
             return replace(
                 row,
@@ -203,6 +204,15 @@ def _execution(row: PromptRow, recorded: Recorded[Event], event: ExecutionEvent)
             return _failed(row, recorded, event)
         case ExecutionInterrupted():
             return _interrupted(row, recorded, event)
+    return row
+
+
+def _shown(row: PromptRow, event: NodeFinished) -> PromptRow:
+    if event.parent_node:
+        place = (event.display_node, event.parent_node, event.real_node)
+        row = replace(row, places={**row.places, event.node_id: place})
+    if event.ui is not None:
+        row = replace(row, node_ui={**row.node_ui, event.node_id: event.ui})
     return row
 
 

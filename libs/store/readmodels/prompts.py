@@ -72,6 +72,7 @@ PROMPTS = Table(
     Column("executed", DOCUMENT, nullable=False),
     Column("cached", DOCUMENT, nullable=False),
     Column("node_ui", DOCUMENT, nullable=False),
+    Column("places", DOCUMENT, nullable=False),
     Column("refusal_status", Integer),
     Column("refusal_code", Text),
     Column("refusal_message", Text),
@@ -137,6 +138,8 @@ class PromptRow:
     """All that is known of one prompt.
 
     `attempt` is the attempt that counts: the one under way, or the one that RunEnded names.
+    `places` tells of nodes that expansions made which one shows them, which one made them, and
+    which one of the client's own is behind them.
     """
 
     tenant: str
@@ -173,6 +176,7 @@ class PromptRow:
     executed: tuple[str, ...] = ()
     cached: tuple[str, ...] = ()
     node_ui: dict[str, Sealed] = field(default_factory=dict)
+    places: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     refusal_status: int | None = None
     refusal_code: str | None = None
     refusal_message: str | None = None

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from libs.core.jsonvalue import Json, JsonObject
-from libs.events.execution import NodeFinished, Output
-from libs.events.signals import Preview, Progress
+from libs.events.execution import NodeBlocked, NodeFinished, Output
+from libs.events.signals import Placed, Preview, Progress
 
 # The kinds of binary messages, and of pictures in them.
 PREVIEW_IMAGE: Final = 1
@@ -47,11 +47,11 @@ def execution_cached(prompt_id: str, nodes: Iterable[str], time_ms: int) -> Fram
     return Frame("execution_cached", data)
 
 
-def executing(prompt_id: str, node_id: str | None) -> Frame:
-    """Say which node is at work; None when the prompt is over."""
+def executing(prompt_id: str, node_id: str | None, display: str = "") -> Frame:
+    """Say which node is at work, and which one shows it; None when the prompt is over."""
     data: JsonObject = {"node": node_id, "prompt_id": prompt_id}
     if node_id is not None:
-        data["display_node"] = node_id
+        data["display_node"] = display or node_id
     return Frame("executing", data)
 
 
@@ -77,20 +77,18 @@ def progress_state(prompt_id: str, nodes: Mapping[str, Progress]) -> Frame:
             "state": step.state,
             "node_id": node_id,
             "prompt_id": prompt_id,
-            "display_node_id": node_id,
-            "parent_node_id": None,
-            "real_node_id": node_id,
+            **_place(step),
         }
         for node_id, step in nodes.items()
     }
     return Frame("progress_state", {"prompt_id": prompt_id, "nodes": shown})
 
 
-def executed(prompt_id: str, node_id: str, output: JsonObject) -> Frame:
+def executed(prompt_id: str, event: NodeFinished, output: JsonObject) -> Frame:
     """Say what an output node shows."""
     data: JsonObject = {
-        "node": node_id,
-        "display_node": node_id,
+        "node": event.node_id,
+        "display_node": event.display_node or event.node_id,
         "output": output,
         "prompt_id": prompt_id,
     }
@@ -127,13 +125,36 @@ def preview_with_place(preview: Preview) -> bytes:
     place = {
         "node_id": preview.node_id,
         "prompt_id": preview.prompt_id,
-        "display_node_id": preview.node_id,
-        "parent_node_id": None,
-        "real_node_id": preview.node_id,
+        **_place(preview),
         "image_type": "image/jpeg",
     }
     told = json.dumps(place).encode()
     return struct.pack(">II", PREVIEW_WITH_METADATA, len(told)) + told + preview.image
+
+
+def node_blocked(prompt_id: str, event: NodeBlocked, detail: JsonObject, time_ms: int) -> Frame:
+    """Say why a node is not executed; the run goes on."""
+    data: JsonObject = {
+        "prompt_id": prompt_id,
+        "node_id": event.node_id,
+        "node_type": event.node_type,
+        "executed": list(event.executed),
+        "exception_message": str(detail.get("exception_message") or event.exception_type),
+        "exception_type": event.exception_type,
+        "traceback": [],
+        "current_inputs": {},
+        "current_outputs": [],
+        "timestamp": time_ms,
+    }
+    return Frame("execution_error", data)
+
+
+def _place(news: Placed) -> JsonObject:
+    return {
+        "display_node_id": news.display_node or news.node_id,
+        "parent_node_id": news.parent_node or None,
+        "real_node_id": news.real_node or news.node_id,
+    }
 
 
 def _plain(value: float) -> Json:

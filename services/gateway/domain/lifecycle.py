@@ -12,7 +12,7 @@ from typing import Final
 
 from libs.events.base import Event
 from libs.events.envelope import Recorded
-from libs.events.execution import ExecutionStarted, NodeFinished
+from libs.events.execution import ExecutionStarted, NodeBlocked, NodeFinished
 from libs.events.moderation import OutputBlocked, OutputReleased
 from libs.events.run import LeaseGranted, RunEnded
 from services.gateway.domain.story import Story
@@ -40,6 +40,14 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Withheld:
+    """A node is not executed, and the run goes on."""
+
+    event: NodeBlocked
+    time_ms: int
+
+
+@dataclass(frozen=True)
 class Over:
     """The prompt has ended."""
 
@@ -51,7 +59,7 @@ class Placed:
     """A moment of a prompt, and the place of its first frame."""
 
     place: int
-    moment: Began | Shown | Over
+    moment: Began | Shown | Withheld | Over
 
     @property
     def seq(self) -> int:
@@ -74,7 +82,7 @@ class Lifecycle:
     """The moments of one prompt so far, oldest first."""
 
     placed: list[Placed] = field(default_factory=list)
-    _finished: list[NodeFinished] = field(default_factory=list)
+    _finished: list[NodeFinished | Withheld] = field(default_factory=list)
     _verdicts: dict[tuple[str, int], bool] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
     _began: bool = False
@@ -106,6 +114,9 @@ class Lifecycle:
             case NodeFinished() if event.order not in self._seen:
                 self._seen.add(event.order)
                 self._finished.append(event)
+            case NodeBlocked() if event.order not in self._seen:
+                self._seen.add(event.order)
+                self._finished.append(Withheld(event, int(recorded.time.timestamp() * 1000)))
             case OutputReleased() | OutputBlocked():
                 released = isinstance(event, OutputReleased)
                 self._verdicts[event.node_id, event.index] = released
@@ -128,10 +139,14 @@ class Lifecycle:
         self._finished = []
         return self._put([*left, Placed(place_of(seq, len(left)), Over(story))])
 
-    def _judged(self, event: NodeFinished) -> bool:
+    def _judged(self, event: NodeFinished | Withheld) -> bool:
+        if isinstance(event, Withheld):
+            return True
         return all((event.node_id, output.index) in self._verdicts for output in event.outputs)
 
-    def _shown(self, event: NodeFinished, place: int) -> Placed:
+    def _shown(self, event: NodeFinished | Withheld, place: int) -> Placed:
+        if isinstance(event, Withheld):
+            return Placed(place, event)
         files = [output.index for output in event.outputs]
         released = [index for index in files if self._verdicts.get((event.node_id, index))]
         return Placed(place, Shown(event, frozenset(released)))

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from collections.abc import Sequence as Frames
 from dataclasses import dataclass, field
 
-from libs.events.execution import ExecutionStarted, NodeFinished
+from libs.events.execution import ExecutionStarted, NodeBlocked, NodeFinished
 from libs.events.signals import Progress
 from services.gateway.domain import frames
 from services.gateway.domain.frames import Frame
 
 HELD_MAX = 2_000
+# More than any graph has nodes of its own.
+NODES_TOLD_MAX = 600
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """An output node finished."""
+    """An output node finished, or a node is not executed."""
 
-    event: NodeFinished
+    event: NodeFinished | NodeBlocked
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Sequence:
         if self.at_work is None:
             return []
         state = frames.progress_state(self.prompt_id, self._nodes)
-        return [state, frames.executing(self.prompt_id, self.at_work)]
+        return [state, self._executing(self.at_work)]
 
     def _begin(self, told: list[Frame]) -> bool:
         begun = next((news for news in self._held.values() if isinstance(news, Started)), None)
@@ -182,12 +184,13 @@ class Sequence:
     def _tell_step(self, step: Progress) -> list[Frame]:
         told = [] if step.announces else self._announce(step.node_id, step)
         self._nodes[step.node_id] = step
+        self._let_go()
         state = frames.progress_state(self.prompt_id, self._nodes)
         if step.state != "running":
             return [*told, state]
         if step.announces:
             self.at_work = step.node_id
-            return [*told, state, frames.executing(self.prompt_id, step.node_id)]
+            return [*told, state, self._executing(step.node_id)]
         return [*told, state, frames.progress(self.prompt_id, step)]
 
     def _tell_output(self, news: Finished) -> list[Frame]:
@@ -195,14 +198,34 @@ class Sequence:
         permitted = self._permitted.pop(event.order, None)
         if permitted is None:
             return []
-        return [*self._announce(event.node_id, None), *permitted]
+        return [*self._announce(event.node_id, event), *permitted]
 
-    def _announce(self, node_id: str, step: Progress | None) -> list[Frame]:
+    def _executing(self, node_id: str) -> Frame:
+        known = self._nodes.get(node_id)
+        display = known.display_node if known else ""
+        return frames.executing(self.prompt_id, node_id, display)
+
+    def _let_go(self) -> None:
+        """Forget expanded nodes that are done, the first first: a loop may make thousands."""
+        if len(self._nodes) <= NODES_TOLD_MAX:
+            return
+        over = (
+            node_id
+            for node_id, step in self._nodes.items()
+            if step.parent_node and step.state != "running"
+        )
+        forgotten = next(over, None)
+        if forgotten is not None:
+            del self._nodes[forgotten]
+
+    def _announce(self, node_id: str, news: Progress | NodeFinished | NodeBlocked) -> list[Frame]:
         """Make up for an announcement that was lost; cached nodes are never announced."""
-        over = step is not None and step.state != "running"
+        over = isinstance(news, NodeBlocked)
+        if isinstance(news, Progress):
+            over = news.state != "running"
         if over or node_id in self._nodes or node_id in self._cached:
             return []
-        total = step.total if step else 1
+        total = news.total if isinstance(news, Progress) else 1
         self._nodes[node_id] = Progress(
             prompt_id=self.prompt_id,
             attempt=self.attempt,
@@ -211,11 +234,12 @@ class Sequence:
             state="running",
             total=total,
             announces=True,
+            **_place(news),
         )
         self.at_work = node_id
         return [
             frames.progress_state(self.prompt_id, self._nodes),
-            frames.executing(self.prompt_id, node_id),
+            self._executing(node_id),
         ]
 
     def _ready_late(self) -> list[Frame]:
@@ -229,3 +253,13 @@ class Sequence:
 
     def _crowded_out(self, news: News) -> bool:
         return len(self._held) >= HELD_MAX and isinstance(news, Progress) and not news.announces
+
+
+def _place(news: Progress | NodeFinished | NodeBlocked) -> dict[str, str]:
+    if isinstance(news, NodeBlocked):
+        return {}
+    return {
+        "display_node": news.display_node,
+        "parent_node": news.parent_node,
+        "real_node": news.real_node,
+    }

@@ -9,6 +9,8 @@ from libs.core.jsonvalue import Json, JsonObject
 
 # Clients know pictures as "images"; outputs are named in the singular.
 KINDS: Final[Mapping[str, str]] = {"images": "image"}
+# Where a node belongs that an expansion made.
+PLACE: Final = ("display_node", "parent_node", "real_node")
 Name = tuple[str, str, str]
 
 
@@ -34,3 +36,9 @@ def taken_apart(
         else:
             rest[key] = value
     return files, rest
+
+
+def placed(facts: JsonObject, *but: str) -> dict[str, str]:
+    """Return which node news is of, and where it belongs if an expansion made it."""
+    names = ("node_id", *PLACE)
+    return {name: str(facts[name]) for name in names if name in facts and name not in but}

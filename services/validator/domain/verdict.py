@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.architectures import require_paintable
 from libs.graph.check import check
+from libs.graph.check_node import Judge
 from libs.graph.cost import Work, work
 from libs.graph.limits import exceeded, require_within, tier_refusal
 from libs.graph.needs import WeightsNeed, estimate_vram_mib, needs
@@ -52,7 +53,7 @@ class RefusedPrompt:
         return str(self.error["type"])
 
 
-def verdict(
+def verdict(  # noqa: PLR0913  These are all that a verdict depends on.
     prompt: Json,
     catalogue: Catalogue,
     tier: Tier,
@@ -62,17 +63,20 @@ def verdict(
     weight_sizes: Mapping[str, int],
     families: ModelFamilies = DEFAULT_FAMILIES,
     engine: str = ANY_ENGINE,
+    judge: Judge | None = None,
 ) -> Accepted | RefusedPrompt:
     """Judge a submission; the same one gets the same verdict.
 
-    `engine` is the engine that the caller wishes for. `known_files` holds the caller's uploads as `libs.graph.uploads.upload_key` spells them,
-    `weight_sizes` the MiB of files by `folder/name`, `families` the files of each model family.
+    `engine` is the engine that the caller wishes for. `known_files` holds the caller's uploads as
+    `libs.graph.uploads.upload_key` spells them, `weight_sizes` the MiB of files by `folder/name`,
+    `families` the files of each model family. `judge` asks node types whose code is at hand what
+    they say of their inputs; a worker asks all others.
     """
     try:
         graph = parse(prompt)
         require_short_ids(graph)
         require_within(graph, catalogue)
-        checked = check(graph, catalogue, targets, uploads=known_files)
+        checked = check(graph, catalogue, targets, uploads=known_files, judge=judge)
         reach = Reach.of(checked.graph, catalogue, checked.outputs)
         require_paintable(reach)
         limits = exceeded(reach, tier, families)

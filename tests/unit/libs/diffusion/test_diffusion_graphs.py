@@ -18,20 +18,14 @@ from libs.graph.schema import Catalogue
 from libs.nodes.context import Loader
 from libs.nodes.local import LocalContext
 from libs.nodes.registry import load, schemas
-from services.gpu_worker.executor import Executor, ResultMemory
+from services.gpu_worker.executor import Executor
+from services.gpu_worker.results import ResultMemory
 from tests.unit.libs.diffusion import tiny
+from tests.unit.silent import Silent
 
 ROOT = Path(__file__).parents[4]
 DATA = ROOT / "tests/data"
 DEMO = ROOT / "libs/weights/demo"
-
-
-class Silent:
-    def cached(self, node_ids: tuple[str, ...]) -> None: ...
-
-    def started(self, node_id: str) -> None: ...
-
-    def finished(self, node_id: str, ui: Any) -> None: ...
 
 
 def pictures(root: Path, graph: Any, loader: Any = None) -> list[bytes]:

@@ -19,9 +19,10 @@ from libs.media.reading import read_film
 from libs.nodes.context import Loader
 from libs.nodes.local import LocalContext
 from libs.nodes.registry import load, schemas
-from services.gpu_worker.executor import Executor, ResultMemory
+from services.gpu_worker.executor import Executor
+from services.gpu_worker.results import ResultMemory
 from tests.unit.libs.diffusion import tiny, tiny_video
-from tests.unit.libs.diffusion.test_diffusion_graphs import Silent
+from tests.unit.silent import Silent
 
 EXAMPLES = Path(__file__).parents[4] / "libs/nodes/examples"
 FRAMES = {

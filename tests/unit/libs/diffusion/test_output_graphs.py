@@ -16,9 +16,10 @@ from libs.graph.schema import Catalogue
 from libs.nodes.context import Loader
 from libs.nodes.local import LocalContext
 from libs.nodes.registry import load, schemas
-from services.gpu_worker.executor import Executor, ResultMemory
+from services.gpu_worker.executor import Executor
+from services.gpu_worker.results import ResultMemory
 from tests.unit.libs.diffusion import tiny
-from tests.unit.libs.diffusion.test_diffusion_graphs import Silent
+from tests.unit.silent import Silent
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:

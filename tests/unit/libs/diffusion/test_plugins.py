@@ -46,9 +46,10 @@ from libs.graph.plan import plan
 from libs.graph.schema import Catalogue
 from libs.nodes.local import LocalContext
 from libs.nodes.registry import load, schemas
-from services.gpu_worker.executor import Executor, ResultMemory
+from services.gpu_worker.executor import Executor
+from services.gpu_worker.results import ResultMemory
+from tests.unit.silent import Silent
 from tests.unit.libs.diffusion import tiny
-from tests.unit.libs.diffusion.test_diffusion_graphs import Silent
 
 root, graph = Path(sys.argv[1]), json.loads(sys.argv[2])
 parsed, loader = parse(graph), tiny.loader()

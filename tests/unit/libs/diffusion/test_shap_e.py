@@ -23,8 +23,10 @@ from libs.graph.schema import Catalogue
 from libs.nodes.context import Loader
 from libs.nodes.local import LocalContext
 from libs.nodes.registry import load, schemas
-from services.gpu_worker.executor import Executor, ResultMemory
+from services.gpu_worker.executor import Executor
+from services.gpu_worker.results import ResultMemory
 from tests.unit.libs.diffusion import solids, tiny
+from tests.unit.silent import Silent
 
 GIVEN: dict[str, Any] = {"seed": 3, "steps": 4, "guidance": 3.0}
 
@@ -131,14 +133,6 @@ def test_a_file_outside_of_a_folder_of_diffusers_is_refused(tmp_path):
     path = tiny.written(tmp_path / "a/b/prior.safetensors", {"x": torch.zeros(1)})
     with pytest.raises(Refused, match="from a folder as diffusers writes it"):
         tiny.loader().shap_e(path)
-
-
-class Silent:
-    def cached(self, node_ids: tuple[str, ...]) -> None: ...
-
-    def started(self, node_id: str) -> None: ...
-
-    def finished(self, node_id: str, ui: Any) -> None: ...
 
 
 @pytest.mark.covers("R003")

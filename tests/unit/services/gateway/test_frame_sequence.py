@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.events.execution import ExecutionStarted, NodeFinished
+from libs.events.base import Sealed
+from libs.events.execution import ExecutionStarted, NodeBlocked, NodeFinished
 from libs.events.signals import Progress
 from services.gateway.domain import sequence as sequences
-from services.gateway.domain.frames import Frame, executed, execution_cached, execution_start
+from services.gateway.domain.frames import (
+    Frame,
+    executed,
+    execution_cached,
+    execution_start,
+    node_blocked,
+)
 from services.gateway.domain.sequence import Finished, News, Passed, Sequence, Started
 
 
@@ -27,22 +34,27 @@ def step(order: int, node_id: str = "2", state: Any = "running", **more: Any) ->
     return Progress(prompt_id="p", attempt=1, order=order, node_id=node_id, state=state, **more)
 
 
-def finished(order: int, node_id: str = "3") -> Finished:
+def done(order: int, node_id: str = "3", **more: Any) -> NodeFinished:
     """Return an output node that is done."""
-    event = NodeFinished(
+    return NodeFinished(
         prompt_id="p",
         attempt=1,
         worker_id="w",
         order=order,
         node_id=node_id,
         node_type="SaveImage",
+        **more,
     )
-    return Finished(event)
+
+
+def finished(order: int, node_id: str = "3") -> Finished:
+    """Return the news of an output node that is done."""
+    return Finished(done(order, node_id))
 
 
 def let_show(sequence: Sequence, order: int, node_id: str = "3") -> None:
     """Let the log come to an output node."""
-    sequence.permit(order, [executed("p", node_id, {"text": [str(order)]})])
+    sequence.permit(order, [executed("p", done(order, node_id), {"text": [str(order)]})])
 
 
 def sequence_of(*news: News) -> Sequence:
@@ -187,3 +199,62 @@ def test_any_arrival_gives_the_same_order(shuffler: random.Random, lost: set[int
         told += sequence.ready(0)
     told += sequence.flush()
     assert told == expected
+
+
+INSIDE = {"display_node": "2", "parent_node": "2", "real_node": "2"}
+
+
+def test_a_node_of_an_expansion_is_shown_by_the_node_that_it_stands_for():
+    sequence = sequence_of(started(), step(2, "2.0.0.a", announces=True, **INSIDE))
+    *_, state, executing = sequence.ready(0)
+    assert executing.data == {"node": "2.0.0.a", "display_node": "2", "prompt_id": "p"}
+    nodes: Any = state.data["nodes"]
+    told = nodes["2.0.0.a"]
+    assert (told["display_node_id"], told["parent_node_id"], told["real_node_id"]) == ("2",) * 3
+    shown = executed("p", done(3, "2.0.0.a", **INSIDE), {})
+    assert (shown.data["node"], shown.data["display_node"]) == ("2.0.0.a", "2")
+
+
+def test_of_thousands_of_expanded_nodes_the_oldest_are_not_told_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(sequences, "NODES_TOLD_MAX", 3)
+    loop = [step(3 + turn, f"2.{turn}", "finished", **INSIDE) for turn in range(9)]
+    sequence = sequence_of(started(), step(2, "1", "finished"), *loop)
+    nodes: Any = sequence.ready(0)[-1].data["nodes"]
+    assert list(nodes) == ["1", "2.7", "2.8"]
+
+
+def test_a_node_that_is_not_executed_says_why_and_the_run_goes_on():
+    event = NodeBlocked(
+        prompt_id="p",
+        attempt=1,
+        worker_id="w",
+        order=3,
+        node_id="5",
+        node_type="Tell",
+        exception_type="ExecutionBlocked",
+        detail=Sealed(kid="k", inline="", clear_bytes=0),
+        executed=("1",),
+    )
+    sequence = sequence_of(
+        started(), step(2, "5", announces=True), Finished(event), step(4, "6", announces=True)
+    )
+    words(sequence.ready(0))
+    account: Any = {"exception_message": "Execution Blocked: too dark"}
+    sequence.permit(3, [node_blocked("p", event, account, 7)])
+    error, *later = sequence.ready(0)
+    assert error.type == "execution_error"
+    assert error.data == {
+        "prompt_id": "p",
+        "node_id": "5",
+        "node_type": "Tell",
+        "executed": ["1"],
+        "exception_message": "Execution Blocked: too dark",
+        "exception_type": "ExecutionBlocked",
+        "traceback": [],
+        "current_inputs": {},
+        "current_outputs": [],
+        "timestamp": 7,
+    }
+    assert words(later) == ANNOUNCED

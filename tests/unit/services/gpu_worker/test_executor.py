@@ -20,13 +20,9 @@ from libs.graph.schema import Catalogue
 from libs.nodes.context import Context, Interrupted
 from libs.nodes.declare import NodeType, Shown, node
 from libs.nodes.sockets import Latent, Model
-from services.gpu_worker.executor import (
-    SUMMARY_CHARACTERS_MAX,
-    Executor,
-    NodeFailed,
-    Result,
-    ResultMemory,
-)
+from services.gpu_worker.executor import Executor
+from services.gpu_worker.failing import SUMMARY_CHARACTERS_MAX, NodeFailed
+from services.gpu_worker.results import Result, ResultMemory
 
 CALLS: list[tuple[str, Any]] = []
 MADE: list[weakref.ref[Any]] = []
@@ -172,6 +168,10 @@ class Heard:
 
     def finished(self, node_id: str, ui: Any) -> None:
         self.news.append(("finished", node_id))
+
+    def grown(self, *_: Any) -> None: ...
+
+    blocked = check = grown
 
 
 class Bench:

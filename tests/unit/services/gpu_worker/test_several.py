@@ -11,7 +11,9 @@ from libs.graph.plan import plan
 from libs.graph.schema import Catalogue
 from libs.nodes.declare import NodeType, Shown, node
 from libs.nodes.dialects import object_info_entry
-from services.gpu_worker.executor import Executor, NodeFailed, ResultMemory
+from services.gpu_worker.executor import Executor
+from services.gpu_worker.failing import NodeFailed
+from services.gpu_worker.results import ResultMemory
 from services.gpu_worker.several import Several
 from tests.unit.services.gpu_worker.test_executor import Heard
 

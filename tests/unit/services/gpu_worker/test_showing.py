@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libs.nodes.context import Interrupted
-from services.gpu_worker.executor import NodeFailed
+from services.gpu_worker.failing import NodeFailed
 from services.gpu_worker.showing import Showing
 from tests.unit.services.gpu_worker.test_executor import CALLS, GATES, Bench, make
 
