@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
@@ -15,6 +15,8 @@ from libs.graph.refusal import GraphRefused, node_problems, problem
 from libs.graph.sockets import types_of
 from libs.graph.walk import links_of
 
+BYTES_PER_GB: Final = 10**9
+BYTES_PER_MIB: Final = 2**20
 MODEL_TYPES: Final = frozenset({"MODEL", "GUIDER"})
 MODEL_FOLDERS: Final = frozenset({"checkpoints", "diffusion_models", "unet", "diffusers"})
 
@@ -31,8 +33,8 @@ class Facts:
     title: str
     width: int
     height: int
-    vram_gib_min: int
-    vram_gib_max: int | None = None
+    vram_gb_min: int
+    vram_gb_max: int | None = None
     side_pixels_max: int | None = None
     status: str = ""
     structure: str = ""
@@ -53,9 +55,14 @@ class Facts:
     @property
     def vram(self) -> str:
         """The memory of a GPU as a person reads it."""
-        if self.vram_gib_max is not None:
-            return f"{self.vram_gib_min}-{self.vram_gib_max} GiB"
-        return f"{self.vram_gib_min} GiB minimum"
+        if self.vram_gb_max is not None:
+            return f"{self.vram_gb_min}-{self.vram_gb_max} GB"
+        return f"{self.vram_gb_min} GB minimum"
+
+    @property
+    def vram_mib_min(self) -> int:
+        """The least memory of a GPU that it runs in; cards of that name hold a little more."""
+        return self.vram_gb_min * BYTES_PER_GB // BYTES_PER_MIB
 
 
 ARCHITECTURES: Final[tuple[Facts, ...]] = (
@@ -64,7 +71,7 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         title="Stable Diffusion 1.5",
         width=512,
         height=512,
-        vram_gib_min=4,
+        vram_gb_min=4,
         status="Legacy, widely supported",
         structure="UNet",
         text_encoders=("CLIP-L",),
@@ -76,7 +83,7 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         title="Stable Diffusion XL",
         width=1024,
         height=1024,
-        vram_gib_min=8,
+        vram_gb_min=8,
         status="Production standard",
         structure="UNet",
         text_encoders=("CLIP-L", "CLIP-G"),
@@ -89,7 +96,7 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         title="Stable Diffusion 3 and 3.5",
         width=1024,
         height=1024,
-        vram_gib_min=12,
+        vram_gb_min=12,
         status="Current generation",
         structure="MMDiT (Multi-Modal Diffusion Transformer)",
         text_encoders=("CLIP-L", "CLIP-G", "T5-XXL"),
@@ -102,8 +109,8 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         width=1024,
         height=1024,
         side_pixels_max=2048,
-        vram_gib_min=12,
-        vram_gib_max=24,
+        vram_gb_min=12,
+        vram_gb_max=24,
         status="Current generation",
         structure="Rectified flow transformer",
         text_encoders=("CLIP-L", "T5-XXL"),
@@ -116,19 +123,19 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         title="Stable Video Diffusion",
         width=1024,
         height=576,
-        vram_gib_min=16,
+        vram_gb_min=16,
         structure="UNet over time",
         variants=("SVD, 14 frames", "SVD-XT, 25 frames"),
         lora_compatible=False,
         note="Input: a single picture. Output: 14 to 25 frames.",
-        files=("*svd*",),
+        files=("*svd*", "*stable*video*"),
     ),
     Facts(
         name="animatediff",
         title="AnimateDiff",
         width=512,
         height=512,
-        vram_gib_min=12,
+        vram_gb_min=12,
         structure="Stable Diffusion with a motion module",
         text_encoders=("CLIP-L",),
         note="Input: a text, or a picture, with a motion module. Output: 16 to 32 frames.",
@@ -138,7 +145,7 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         title="CogVideoX",
         width=720,
         height=480,
-        vram_gib_min=24,
+        vram_gb_min=24,
         structure="Transformer over pictures and time",
         text_encoders=("T5-XXL",),
         variants=("2B", "5B", "1.5", "5B and 1.5 that begin with a picture"),
@@ -147,6 +154,25 @@ ARCHITECTURES: Final[tuple[Facts, ...]] = (
         files=("*cogvideo*",),
     ),
 )
+
+
+ANIMATED: Final = "animatediff"
+BY_NAME: Final = {facts.name: facts for facts in ARCHITECTURES}
+# Weights that are kept in fewer bits need less than the kind is documented to.
+QUANTISED: Final = ("*.gguf", "*nf4*", "*fp8*", "*int8*", "*int4*")
+
+
+def least_vram_mib(names: Iterable[str]) -> int:
+    """Return the least memory that the models among files, given as `folder/name`, run in."""
+    return max((facts.vram_mib_min for name in names if (facts := _limiting(name))), default=0)
+
+
+def _limiting(name: str) -> Facts | None:
+    folder, _, bare = name.partition("/")
+    if folder == "motion":
+        return BY_NAME[ANIMATED]
+    quantised = any(fnmatchcase(bare.lower(), pattern) for pattern in QUANTISED)
+    return facts_of(bare) if folder in MODEL_FOLDERS and not quantised else None
 
 
 def facts_of(name: str) -> Facts | None:

@@ -16,7 +16,6 @@ UNKNOWN_WEIGHTS_MIB: Final = 1024
 
 ANYWHERE: Final = ""
 MODELS: Final = frozenset({ANYWHERE, "checkpoints", "diffusion_models", "unet", "diffusers"})
-VIDEO_MODELS: Final = MODELS - {ANYWHERE}
 ENCODERS: Final = frozenset({ANYWHERE, "clip", "text_encoders"})
 
 # HIP-35's own estimates for files of these names in these folders; the first that fits counts.
@@ -36,12 +35,6 @@ VRAM_MIB: Final[tuple[tuple[str, frozenset[str], int | None], ...]] = (
     ("*sd_xl*", MODELS, 6656),
     ("*flux*dev*fp8*", MODELS, 6 * MIB_PER_GIB),
     ("*flux*dev*", MODELS, 12 * MIB_PER_GIB),
-    # The least that HIP-35 names for a kind of video, less what the files beside it ask for: a
-    # video takes far more memory while it is made than its weights do.
-    ("svd*", VIDEO_MODELS, 16 * MIB_PER_GIB),
-    ("*stable*video*", VIDEO_MODELS, 16 * MIB_PER_GIB),
-    ("*", frozenset({"motion"}), 10 * MIB_PER_GIB),
-    ("*cogvideo*", VIDEO_MODELS, 14 * MIB_PER_GIB),
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.core.jsonvalue import Json, JsonObject
-from libs.graph.architectures import require_paintable
+from libs.graph.architectures import least_vram_mib, require_paintable
 from libs.graph.check import check
 from libs.graph.check_node import Judge
 from libs.graph.cost import Work, work
@@ -87,12 +87,13 @@ def verdict(  # noqa: PLR0913  These are all that a verdict depends on.
         error = bounded_error(refusal.error, faults, count)
         return RefusedPrompt(refusal.status, error, shown)
     named = needs(reach)
+    paths = [need.path for need in named]
     return Accepted(
         graph=checked.graph,
         outputs=checked.outputs,
         node_errors=bounded_node_errors(checked.node_errors)[0],
         needs=named,
-        vram_mib=estimate_vram_mib([need.path for need in named], weight_sizes),
+        vram_mib=max(estimate_vram_mib(paths, weight_sizes), least_vram_mib(paths)),
         work=work(reach),
         engines=able((reach.graph.nodes[node_id] for node_id in reach.sources), engine),
     )

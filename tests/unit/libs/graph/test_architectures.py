@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from libs.graph.architectures import ARCHITECTURES, Facts, facts_of, require_paintable
+from libs.graph.architectures import (
+    ARCHITECTURES,
+    Facts,
+    facts_of,
+    least_vram_mib,
+    require_paintable,
+)
 from libs.graph.parse import parse
 from libs.graph.reach import Reach
 from libs.graph.refusal import GraphRefused
@@ -25,7 +31,7 @@ def facts(name: str) -> Facts:
 @pytest.mark.covers("R117", "R118", "R119")
 def test_stable_diffusion_15_is_old_and_wants_little():
     assert (facts("sd1").width, facts("sd1").height) == (512, 512)
-    assert facts("sd1").vram == "4 GiB minimum"
+    assert facts("sd1").vram == "4 GB minimum"
     assert facts("sd1").status == "Legacy, widely supported"
     assert facts("sd1").lora_compatible
 
@@ -33,7 +39,7 @@ def test_stable_diffusion_15_is_old_and_wants_little():
 @pytest.mark.covers("R121", "R122", "R123", "R124")
 def test_sdxl_is_the_standard_and_has_a_refiner():
     assert facts("sdxl").resolution == "1024x1024"
-    assert facts("sdxl").vram == "8 GiB minimum"
+    assert facts("sdxl").vram == "8 GB minimum"
     assert facts("sdxl").status == "Production standard"
     assert facts("sdxl").lora_compatible
     assert "refiner" in facts("sdxl").variants
@@ -43,7 +49,7 @@ def test_sdxl_is_the_standard_and_has_a_refiner():
 @pytest.mark.covers("R125", "R126", "R127", "R128", "R129")
 def test_stable_diffusion_3_has_three_text_encoders():
     assert facts("sd3").resolution == "1024x1024"
-    assert facts("sd3").vram == "12 GiB minimum"
+    assert facts("sd3").vram == "12 GB minimum"
     assert facts("sd3").status == "Current generation"
     assert facts("sd3").text_encoders == ("CLIP-L", "CLIP-G", "T5-XXL")
     assert facts("sd3").structure == "MMDiT (Multi-Modal Diffusion Transformer)"
@@ -52,7 +58,7 @@ def test_stable_diffusion_3_has_three_text_encoders():
 @pytest.mark.covers("R130", "R131", "R132", "R133", "R134", "R135", "R136", "R137")
 def test_flux_paints_up_to_2048_and_one_variant_is_not_published():
     assert facts("flux").resolution == "up to 2048x2048"
-    assert facts("flux").vram == "12-24 GiB"
+    assert facts("flux").vram == "12-24 GB"
     assert facts("flux").status == "Current generation"
     assert facts("flux").structure == "Rectified flow transformer"
     assert {"dev", "schnell"} <= set(facts("flux").variants)
@@ -62,10 +68,10 @@ def test_flux_paints_up_to_2048_and_one_variant_is_not_published():
 
 @pytest.mark.covers("R140", "R141", "R144", "R145", "R148", "R149")
 def test_videos_want_more():
-    assert (facts("svd").height, facts("svd").width, facts("svd").vram_gib_min) == (576, 1024, 16)
-    assert (facts("animatediff").resolution, facts("animatediff").vram_gib_min) == ("512x512", 12)
+    assert (facts("svd").height, facts("svd").width, facts("svd").vram_gb_min) == (576, 1024, 16)
+    assert (facts("animatediff").resolution, facts("animatediff").vram_gb_min) == ("512x512", 12)
     cog = facts("cogvideox")
-    assert (cog.height, cog.width, cog.vram_gib_min) == (480, 720, 24)
+    assert (cog.height, cog.width, cog.vram_gb_min) == (480, 720, 24)
 
 
 @pytest.mark.covers("R138", "R139", "R142", "R143", "R146", "R147")
@@ -91,6 +97,36 @@ def test_well_known_files_are_told_by_their_names(name, kind):
     found = facts_of(name)
     assert found is not None
     assert found.name == kind
+
+
+@pytest.mark.parametrize(
+    ("files", "gigabytes"),
+    [
+        pytest.param(["checkpoints/sd15.safetensors"], 4, marks=pytest.mark.covers("R117")),
+        pytest.param(
+            ["checkpoints/sdxl_base_1.0.safetensors"], 8, marks=pytest.mark.covers("R121")
+        ),
+        pytest.param(["checkpoints/sd3.5_large.safetensors"], 12, marks=pytest.mark.covers("R126")),
+        pytest.param(["unet/flux1-schnell.safetensors"], 12, marks=pytest.mark.covers("R131")),
+        pytest.param(["checkpoints/svd_xt.safetensors"], 16, marks=pytest.mark.covers("R141")),
+        pytest.param(
+            ["checkpoints/sd15.safetensors", "motion/mm_sd_v15_v2.safetensors"],
+            12,
+            marks=pytest.mark.covers("R145"),
+        ),
+        pytest.param(
+            ["diffusion_models/cogvideox_5b.safetensors"], 24, marks=pytest.mark.covers("R149")
+        ),
+        (["unet/flux1-dev-Q4_0.gguf", "unet/flux1-dev-fp8.safetensors"], 0),
+        (["loras/sdxl_style.safetensors", "vae/sdxl_vae.safetensors"], 0),
+        (["checkpoints/mine.safetensors"], 0),
+    ],
+)
+def test_a_graph_goes_to_a_worker_with_the_memory_that_its_models_are_documented_to_need(
+    files, gigabytes
+):
+    """Memory is sold by the billion of bytes; a card of 8 GB tells of 7.6 to 8 GiB."""
+    assert least_vram_mib(files) == gigabytes * 10**9 // 2**20
 
 
 def test_other_names_tell_nothing():

@@ -165,28 +165,3 @@ def test_the_estimate_is_the_sum_over_the_names(names: list[str]):
     total = estimate_vram_mib(names, sizes)
     assert isinstance(total, int)
     assert total == sum(estimate_vram_mib([name], sizes) for name in names)
-
-
-@pytest.mark.parametrize(
-    ("files", "gib"),
-    [
-        pytest.param(
-            {"checkpoints/svd_xt.safetensors": 9_000}, 16, marks=pytest.mark.covers("R141")
-        ),
-        pytest.param(
-            {"checkpoints/sd15.safetensors": 2_048, "motion/mm_sd_v15_v2.safetensors": 1_700},
-            12,
-            marks=pytest.mark.covers("R145"),
-        ),
-        pytest.param(
-            {
-                "diffusion_models/cogvideox_5b.safetensors": 10_900,
-                "text_encoders/t5xxl_fp16.safetensors": 9_100,
-            },
-            24,
-            marks=pytest.mark.covers("R149"),
-        ),
-    ],
-)
-def test_a_video_goes_to_a_worker_that_has_the_memory_it_is_documented_to_need(files, gib):
-    assert estimate_vram_mib(tuple(files), files) == gib * 1024

@@ -9,6 +9,7 @@ from hypothesis import given as anything
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from libs.graph.architectures import least_vram_mib
 from services.scheduler.domain.matching import LOOKAHEAD, Offer, Waiting, WaitingRoom, obstacle
 from tests.unit.services.scheduler.told import NOON
 
@@ -161,6 +162,18 @@ def test_an_obstacle_names_what_no_worker_has():
     assert "both" in obstacle(wait(1, needs=(SDXL,), vram_mib=4096), [small, large])
     assert obstacle(wait(1, vram_mib=24_576), [BIG]) == ""
     assert obstacle(wait(1, vram_mib=99_999), []) == ""
+
+
+@pytest.mark.covers("R117")
+def test_a_worker_below_the_least_memory_of_a_model_is_not_given_it_and_the_reason_is_said():
+    least = least_vram_mib(["checkpoints/v1-5-pruned-emaonly.safetensors"])
+    waiting = wait(1, vram_mib=least)
+    small, enough = Offer("gpu0-a", least - 1), Offer("gpu1-b", least)
+    assert not small.fits(waiting)
+    assert enough.fits(waiting)
+    told = f"it needs {least} MiB, the largest worker has {least - 1} MiB"
+    assert obstacle(waiting, [small]) == told
+    assert obstacle(waiting, [small, enough]) == ""
 
 
 @pytest.mark.covers("R061")
