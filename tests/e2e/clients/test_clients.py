@@ -103,3 +103,16 @@ def test_an_unmodified_client_makes_the_picture_of_its_graph(
         with PngImageFile(path) as picture:
             assert picture.size == (256, 256)
             assert json.loads(picture.text["prompt"]) == drawn.graph
+
+
+@pytest.mark.covers("R253")
+def test_an_agent_makes_a_picture_with_a_published_mcp_server(
+    clients: Clients,
+    shared_house: House,
+    api: httpx.Client,
+    demo_graph: dict[str, Any],
+    tmp_path: Path,
+):
+    drawn = draw(clients, "mcp_server.py", shared_house.url, demo_graph, tmp_path)
+    (picture,) = drawn.pictures
+    assert [picture.read_bytes()] == files_in_history(api, drawn.graph)
