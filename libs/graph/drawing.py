@@ -21,6 +21,7 @@ WIDGET: Final = 24
 TEXT: Final = 130
 PICTURE: Final = 280
 TITLE: Final = 30
+LETTER: Final = 8
 MARGIN: Final = 20
 GROUP_TITLE: Final = 34
 WIDTH: Final = 270
@@ -270,4 +271,5 @@ def _size(schema: NodeSchema) -> Size:
     lines = sum(1 + (spec.name in SEEDS) + spec.image_upload for spec in specs) - len(texts)
     seen = schema.output_node or any(spec.image_upload for spec in specs)
     height = rows + lines * WIDGET + len(texts) * TEXT + PICTURE * seen + MARGIN
-    return Size(TEXT_WIDTH if texts else WIDTH, height)
+    width = len(schema.display_name) * LETTER + 2 * MARGIN
+    return Size(max(width, TEXT_WIDTH if texts else WIDTH), height)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from libs.graph.schema import COMBO, MISSING, InputSpec, NodeSchema
 from libs.nodes.registry import schemas
 
+LISTED_MAX = 9
 HEAD = """\
 # Node types
 
@@ -57,6 +58,27 @@ def section(schema: NodeSchema) -> str:
     outputs = ", ".join(f"`{output.name}` ({output.type})" for output in schema.outputs)
     lines += [f"Outputs: {outputs or 'none'}.", ""]
     return "\n".join(lines)
+
+
+def help_page(schema: NodeSchema) -> str:
+    """Return what a narrow panel beside the graph says of one node type."""
+    lines = [f"# {schema.display_name}", "", schema.description, ""]
+    if schema.inputs:
+        lines += ["## Inputs", "", *map(_item, schema.inputs), ""]
+    if schema.outputs:
+        lines += ["## Outputs", ""]
+        lines += [f"- **{out.name}** ({out.type}) {out.tooltip}".rstrip() for out in schema.outputs]
+    return "\n".join([*lines, "", f"`{schema.type}`, in `{schema.category}`.", ""])
+
+
+def _item(spec: InputSpec) -> str:
+    count = len(spec.options or ())
+    bounds = _bounds(spec) if count <= LISTED_MAX else f"one of {count}"
+    facts = [spec.type if spec.required else f"{spec.type}, optional", bounds]
+    if spec.default is not MISSING and spec.default not in (None, ""):
+        facts.append(f"usually `{spec.default}`")
+    told = "; ".join(fact for fact in facts if fact)
+    return f"- **{spec.name}** ({told}) {spec.tooltip}".rstrip()
 
 
 def _row(spec: InputSpec) -> str:

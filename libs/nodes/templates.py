@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -198,7 +198,7 @@ GROUPS: Final = {
 def document(name: str) -> JsonObject:
     """Return a template as the editor opens it."""
     template = BY_NAME[name]
-    return drawn(template.graph, schemas(), note_of(template))
+    return drawn(_without_uploads(template.graph), schemas(), note_of(template))
 
 
 def index() -> list[Json]:
@@ -233,6 +233,16 @@ def note_of(template: Template) -> str:
     if any(folder == UPLOADS for folder, _ in wanted):
         lines += ["", "Give **Load Image** a picture of yours first: drop one on it."]
     return "\n".join(lines)
+
+
+def _without_uploads(graph: Graph) -> Graph:
+    """Return the graph with no picture chosen: whoever opens it has none of that name."""
+    nodes = dict(graph.nodes)
+    for node in graph.nodes.values():
+        wanted = [spec.name for spec in schemas()[node.type].inputs if spec.choices == UPLOADS]
+        if wanted:
+            nodes[node.id] = replace(node, inputs={**node.inputs, **dict.fromkeys(wanted, "")})
+    return replace(graph, nodes=nodes)
 
 
 def _files(graph: Graph) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from libs.core.errors import NotFound, Refused
 from libs.core.jsonvalue import Json
-from libs.nodes.handbook import section
+from libs.nodes.handbook import help_page
 from services.gateway.gateway import Gateway
 from services.gateway.http import read_command
 from services.gateway.openapi import studio as told
@@ -87,7 +87,7 @@ class StudioRoutes:
         )
         if schema is None or not request.path_params["page"].endswith(".md"):
             raise NotFound("There is no such page", field="node")
-        return Response(section(schema), media_type="text/markdown")
+        return Response(help_page(schema), media_type="text/markdown")
 
     async def folders(self, request: Request) -> Response:
         """Return the kinds of model files that the fleet has."""

@@ -175,7 +175,7 @@ async def test_the_editor_is_not_told_to_begin_with_its_own_graph(house: House):
 async def test_a_node_has_a_page_from_our_own_handbook(house: House):
     page = await house.http.get("/docs/KSampler/en.md")
     assert page.headers["content-type"].startswith("text/markdown")
-    assert page.text.startswith("### KSampler\n")
+    assert page.text.startswith("# KSampler\n")
     assert "steps" in page.text
 
 

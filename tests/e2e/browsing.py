@@ -1,0 +1,199 @@
+"""A real browser with ComfyUI's unmodified editor in it, and what a person does there."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    ViewportSize,
+    sync_playwright,
+)
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PATIENCE_MS = 60_000
+VIEW: ViewportSize = {"width": 1600, "height": 950}
+# What the editor asks for only to see whether it is there; ComfyUI's server says 404 as well.
+PROBES = (
+    "/user.css",
+    "/api/userdata",
+    "/api/userdata/user.css",
+    "/api/userdata/comfy.templates.json",
+    "/api/userdata/workflows%2F.index.json",
+)
+# HIP-35's own word for the end of a run, which the editor names once and then ignores.
+IGNORED_WORDS = ("Unknown message type execution_complete", "api.comfy.org", "404 (Not Found)")
+NODES = """() => (window.app?.graph?.nodes ?? []).map(node => ({
+  id: node.id, type: node.type, title: node.title,
+  box: [...node.boundingRect], progress: node.progress ?? null,
+  pictures: (node.imgs ?? []).map(image => image.naturalWidth),
+  sources: (node.imgs ?? []).map(image => image.src),
+  widgets: Object.fromEntries((node.widgets ?? []).map(widget => [widget.name, widget.value])),
+}))"""
+SOCKET = """([id, slot, isInput]) => {
+  const node = app.graph.getNodeById(id)
+  const [x, y] = node.getConnectionPos(isInput, slot)
+  const {offset, scale} = app.canvas.ds
+  const {left, top} = app.canvas.canvas.getBoundingClientRect()
+  return [left + (x + offset[0]) * scale, top + (y + offset[1]) * scale]
+}"""
+DROP = """([data, name, type]) => {
+  const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0))
+  const dropped = new DataTransfer()
+  dropped.items.add(new File([bytes], name, {type}))
+  const where = {bubbles: true, cancelable: true, clientX: 900, clientY: 820}
+  for (const kind of ['dragenter', 'dragover', 'drop'])
+    app.canvas.canvas.dispatchEvent(new DragEvent(kind, {dataTransfer: dropped, ...where}))
+}"""
+FOLLOW = """() => {
+  window.followed = {progress: [], nodes: [], ended: 0}
+  const {api} = window.comfyAPI.api
+  api.addEventListener('progress', ({detail}) => {
+    if (detail.max > 1) followed.progress.push(detail.value)
+  })
+  api.addEventListener('progress', () => followed.nodes.push(
+    ...app.graph.nodes.filter(node => node.progress > 0 && node.progress < 1)
+      .map(node => node.type)))
+  api.addEventListener('execution_success', () => followed.ended += 1)
+}"""
+
+
+@dataclass
+class Studio:
+    """The editor in a browser, and everything about it that a user would call broken."""
+
+    page: Page
+    url: str
+    errors: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+    tolerated: tuple[str, ...] = PROBES
+
+    def watch(self) -> None:
+        """Note whatever goes wrong from now on."""
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("response", self._answered)
+        self.page.on("console", self._said)
+        self.page.on("requestfinished", self._asked)
+
+    def open(self) -> float:
+        """Go to the house's address; return how many seconds it took until a graph was drawn."""
+        began = time.monotonic()
+        self.page.goto(self.url)
+        self.page.wait_for_function("() => (window.app?.graph?.nodes ?? []).length > 0")
+        self.page.locator("#splash-loader").wait_for(state="detached")
+        took = time.monotonic() - began
+        self.page.evaluate(FOLLOW)
+        return took
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Return the nodes on the canvas."""
+        found: list[dict[str, Any]] = self.page.evaluate(NODES)
+        return found
+
+    def node(self, type_: str) -> dict[str, Any]:
+        """Return the first node of a type."""
+        return next(node for node in self.nodes() if node["type"] == type_)
+
+    def load(self, workflow: Any, name: str = "loaded") -> None:
+        """Open a document as the editor's own menus do."""
+        self.page.evaluate("([w, n]) => app.loadGraphData(w, true, true, n)", [workflow, name])
+
+    def fit(self) -> None:
+        """Bring the whole graph into view: what is out of view is not drawn."""
+        self.command("Comfy.Canvas.FitView")
+        self.page.wait_for_timeout(400)
+
+    def command(self, name: str) -> None:
+        """Begin what a menu entry does; it may ask something first."""
+        self.page.evaluate("name => { app.extensionManager.command.execute(name) }", name)
+
+    def set(self, type_: str, **widgets: Any) -> None:
+        """Write into the widgets of the first node of a type."""
+        self.page.evaluate(
+            """([type, values]) => {
+              const node = app.graph.nodes.find(node => node.type === type)
+              for (const [name, value] of Object.entries(values))
+                node.widgets.find(widget => widget.name === name).value = value
+            }""",
+            [type_, widgets],
+        )
+
+    def run(self) -> None:
+        """Press Run."""
+        self.page.get_by_test_id("queue-button").click()
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until an expression of the page comes true."""
+        self.page.wait_for_function(expression)
+
+    def wait_for_picture(self, type_: str = "SaveImage") -> dict[str, Any]:
+        """Wait until a node shows a picture; return the node."""
+        self.wait_for(
+            f"() => app.graph.nodes.some(n => n.type === '{type_}' && n.imgs?.[0]?.naturalWidth)"
+        )
+        return self.node(type_)
+
+    def wire(self, source: str, output: int, target: str, socket: int, which: int = 0) -> None:
+        """Drag a wire from an output to an input, as a person does."""
+        ends = [node["id"] for node in self.nodes() if node["type"] == target]
+        begin = self.page.evaluate(SOCKET, [self.node(source)["id"], output, False])
+        end = self.page.evaluate(SOCKET, [ends[which], socket, True])
+        self.page.mouse.move(*begin)
+        self.page.mouse.down()
+        self.page.mouse.move(*end, steps=4)
+        self.page.mouse.up()
+
+    def drop(self, data: bytes, name: str, mime: str) -> None:
+        """Drop a file onto the canvas."""
+        self.page.evaluate(DROP, [base64.b64encode(data).decode(), name, mime])
+
+    def photograph(self, name: str) -> None:
+        """Keep a picture of the page where a person asked for it."""
+        if folder := os.environ.get("STUDIO_TEST_SCREENSHOTS"):
+            self.page.screenshot(path=Path(folder) / name)
+
+    def _answered(self, response: Response) -> None:
+        path = urlsplit(response.url).path
+        if response.status >= 400 and path not in self.tolerated:
+            self.failed.append(f"{response.status} {response.request.method} {response.url}")
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(word in message.text for word in IGNORED_WORDS):
+            self.errors.append(message.text)
+
+    def _asked(self, request: Request) -> None:
+        self.hosts.add(urlsplit(request.url).hostname or "")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Run a browser until the end of the block."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield running
+        running.close()
+
+
+def visit(running: Browser, url: str) -> Studio:
+    """Return the editor in a window of its own that has been nowhere yet."""
+    page = running.new_page(viewport=VIEW, accept_downloads=True)
+    page.set_default_timeout(PATIENCE_MS)
+    studio = Studio(page, url)
+    studio.watch()
+    return studio
