@@ -20,6 +20,7 @@ LONGEST = (
     "tests/e2e/test_faults.py",
     "tests/integration/gpu_worker/test_real_engine.py",
     "tests/e2e/test_commands.py",
+    "tests/e2e/clients/test_clients.py",
     "tests/e2e/test_permissions_of_a_house.py",
     "tests/e2e/test_telemetry_house.py",
     "tests/integration/recorder/test_audit_command.py",

@@ -67,16 +67,25 @@ class Clients:
 def install() -> Clients:
     """Return the clients, fetched before if they were not here; raise NotInstalled."""
     clients = Clients(_cache() / _state())
-    with _alone(clients.folder.with_suffix(".lock")):
-        ready = clients.folder / "ready"
-        if not ready.exists():
-            shutil.rmtree(clients.folder, ignore_errors=True)
-            clients.folder.mkdir()
-            with ThreadPoolExecutor() as both:
-                for done in [both.submit(step, clients) for step in (_fetch_python, _fetch_npm)]:
-                    done.result()
-            ready.touch()
+    try:
+        clients.folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(clients.folder.with_suffix(".lock")):
+            _fetch(clients)
+    except OSError as error:
+        raise NotInstalled(str(error)) from error
     return clients
+
+
+def _fetch(clients: Clients) -> None:
+    ready = clients.folder / "ready"
+    if ready.exists():
+        return
+    shutil.rmtree(clients.folder, ignore_errors=True)
+    clients.folder.mkdir()
+    with ThreadPoolExecutor() as both:
+        for done in [both.submit(step, clients) for step in (_fetch_python, _fetch_npm)]:
+            done.result()
+    ready.touch()
 
 
 def _fetch_python(clients: Clients) -> None:
@@ -132,9 +141,7 @@ def _node_of_the_machine() -> str:
 
 def _cache() -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(root) / "hanzo-studio" / "clients"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return Path(root) / "hanzo-studio" / "clients"
 
 
 def _state() -> str:
@@ -153,4 +160,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{install().folder}\n")
+    try:
+        sys.stdout.write(f"{install().folder}\n")
+    except NotInstalled as missing:
+        raise SystemExit(f"the clients could not be fetched: {missing}") from None
