@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
+
+# What lies below may be made again: the storage lets it go by itself.
+RESULTS: Final = "results/"
+RESULT_DAYS: Final = 7
 
 
 def quarantine_key(tenant: str, prompt_id: str, attempt: int, order: int, index: int) -> str:
@@ -23,3 +28,8 @@ def input_key(tenant: str, user: str, sha256: str) -> str:
 def workflow_key(tenant: str, ciphertext: bytes) -> str:
     """Return where a sealed workflow too large for the bus lies."""
     return f"workflows/{tenant}/{hashlib.sha256(ciphertext).hexdigest()}"
+
+
+def result_key(tenant: str, user: str, digest: str) -> str:
+    """Return where the sealed result of a node lies for a while, by what it was made from."""
+    return f"{RESULTS}{tenant}/{user}/{digest}"

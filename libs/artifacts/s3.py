@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import boto3
 import structlog
@@ -16,11 +16,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from libs.artifacts.base import ArtifactInfo
+from libs.artifacts.keys import RESULT_DAYS, RESULTS
 from libs.core.errors import Misconfigured, NotFound, Poisoned, StudioError, Unavailable
 from libs.settings import Settings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import LifecycleRuleTypeDef
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -32,6 +34,8 @@ TRIES = 4
 DIGEST = "sha256"
 LOGIN_CODES = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 MISSING_CODES = frozenset({"404", "NoSuchKey", "NotFound"})
+NO_RULES = "NoSuchLifecycleConfiguration"
+RESULTS_RULE = "studio-results"
 OURS_ALREADY_CODES = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
 
@@ -128,13 +132,20 @@ class S3Artifacts:
         await self._call(key, partial(self._client.delete_object, Bucket=self._bucket, Key=key))
 
     async def provision(self) -> None:
-        """Create the bucket if it is missing; Misconfigured when the login does not allow it."""
+        """Create the bucket if it is missing; Misconfigured when the login does not allow it.
+
+        What is kept for a while only is given an end, where the storage knows such rules.
+        """
         try:
             await self._call("", self._make_bucket)
         except Unavailable as error:
             if error.facts.get("reason") in LOGIN_CODES:
                 raise Misconfigured(error.message, **error.facts) from error
             raise
+        try:
+            await self._call("", self._let_results_go)
+        except StudioError as error:
+            log.warning("results are kept for ever", bucket=self._bucket, reason=str(error))
 
     async def healthy(self) -> bool:
         """Say whether the bucket is there and ours."""
@@ -161,6 +172,30 @@ class S3Artifacts:
             if _code(error) not in OURS_ALREADY_CODES:
                 raise
             self._client.head_bucket(Bucket=self._bucket)
+
+    def _let_results_go(self) -> None:
+        rules = self._rules()
+        if any(rule.get("ID") == RESULTS_RULE for rule in rules):
+            return
+        ours: LifecycleRuleTypeDef = {
+            "ID": RESULTS_RULE,
+            "Status": "Enabled",
+            "Filter": {"Prefix": RESULTS},
+            "Expiration": {"Days": RESULT_DAYS},
+        }
+        self._client.put_bucket_lifecycle_configuration(
+            Bucket=self._bucket, LifecycleConfiguration={"Rules": [*rules, ours]}
+        )
+
+    def _rules(self) -> list[LifecycleRuleTypeDef]:
+        """Return the rules that an operator made; ours stands beside them."""
+        try:
+            found = self._client.get_bucket_lifecycle_configuration(Bucket=self._bucket)
+        except ClientError as error:
+            if _code(error) != NO_RULES:
+                raise
+            return []
+        return cast("list[LifecycleRuleTypeDef]", found["Rules"])
 
     async def _call(self, key: str, call: Callable[[], T]) -> T:
         try:

@@ -17,13 +17,14 @@ class Plan:
 
     Equal fingerprints mean equal results: node type, literals and everything upstream are equal.
     Node ids do not count, except for node types that ask for their own id. A node without a
-    fingerprint is executed every time. `contents` are those of the files, as `plan` took them.
+    fingerprint is executed every time. `contents` and `changes` are as `plan` took them.
     """
 
     order: tuple[str, ...]
     outputs: tuple[str, ...]
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     contents: Contents = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
 
 
 def plan(
@@ -44,4 +45,4 @@ def plan(
     named.add(order, changes)
     found = {node_id: named.of(node_id) for node_id in order}
     fingerprints = {node_id: name for node_id, name in found.items() if name is not None}
-    return Plan(order, tuple(outputs), fingerprints, contents or {})
+    return Plan(order, tuple(outputs), fingerprints, contents or {}, changes or {})

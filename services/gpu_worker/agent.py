@@ -39,6 +39,7 @@ from services.gpu_worker.domain.presence import Presence
 from services.gpu_worker.files import Files, Shelf
 from services.gpu_worker.frames import Mark
 from services.gpu_worker.job import Job
+from services.gpu_worker.kept import KeptResults
 from services.gpu_worker.metrics import Busy
 from services.gpu_worker.outlet import Outlet
 from services.gpu_worker.settings import WorkerSettings
@@ -85,6 +86,7 @@ class Agent:
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
     _done: deque[Mark] = field(default_factory=lambda: deque(maxlen=DONE_MAX))
     _presence: Folds[Presence] = field(default_factory=Folds)
+    _keeping: set[asyncio.Task[None]] = field(default_factory=set)
     _executions: Folds[Execution] = field(default_factory=Folds)
 
     async def run(self) -> None:
@@ -320,6 +322,9 @@ class Agent:
             outlet=outlet,
             user=submitted.user_id,
             now=self.now,
+            results=KeptResults(
+                self.artifacts, self.vault, answer.tenant, submitted.user_id, self._keeping
+            ),
         )
         return Job(
             outlet=outlet,

@@ -16,6 +16,7 @@ from libs.sampling.turns import Turns
 
 if TYPE_CHECKING:
     from libs.diffusion.torch_loader import TorchLoader
+    from services.gpu_worker.sharing import Codec
 
 MIB: Final = 1024 * 1024
 MODELS_SHARE: Final = 0.7
@@ -104,6 +105,13 @@ class Backend:
         loader = self.loader.as_profile(profile)
         pin_kernels(pinned=profile == EXACT)
         return loader
+
+    @cached_property
+    def codec(self) -> Codec:
+        """How values become bytes for other workers."""
+        from libs.diffusion import carrying
+
+        return carrying
 
     def facts(self, weights: Mapping[str, str], profile: str) -> JsonObject:
         """Return what is known of a job that finished: its peak and what its bytes rest on.

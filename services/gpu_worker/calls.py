@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from libs.core.errors import NotFound, Refused, Unavailable
@@ -55,6 +56,20 @@ class Calls:
     def digest_of(self, mark: JsonObject, name: str) -> str:
         """Return what changes when the uploaded file is replaced."""
         return str(self._ask("digest", {**mark, "name": name}).facts["digest"])
+
+    def known_results(self, mark: JsonObject, digests: Sequence[str]) -> dict[str, int]:
+        """Return which results other workers kept, with their sizes in bytes."""
+        asked: JsonObject = {**mark, "digests": list(digests)}
+        return cast("dict[str, int]", self._ask("known_results", asked).facts["known"])
+
+    def fetch_result(self, mark: JsonObject, digest: str) -> bytes | None:
+        """Return a result that another worker kept, or None when it cannot be had now."""
+        blobs = self._ask("fetch_result", {**mark, "digest": digest}).blobs
+        return blobs[0] if blobs else None
+
+    def keep_result(self, mark: JsonObject, digest: str, data: bytes) -> None:
+        """Hand a result to the agent, which keeps it if it can; nobody waits."""
+        self._link.send("keep_result", {**mark, "digest": digest}, data)
 
     def _ask(self, kind: str, facts: JsonObject, *blobs: bytes) -> Frame:
         answer: queue.SimpleQueue[Frame] = queue.SimpleQueue()

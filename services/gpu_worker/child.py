@@ -67,6 +67,7 @@ def engine_environment(settings: WorkerSettings) -> dict[str, str]:
         "STUDIO_ENGINE_PRECISION": settings.precision,
         "STUDIO_ENGINE_MODELS_MIB": str(settings.models_mib),
         "STUDIO_ENGINE_RESULTS_MIB": str(settings.results_mib),
+        "STUDIO_ENGINE_SHARED_MIB": str(settings.shared_results_mib),
         "STUDIO_ENGINE_BATCH": str(settings.runs_at_once),
         "STUDIO_ENGINE_BATCH_ROWS": str(settings.batch_rows),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,6 +26,14 @@ class Digests:
         for file in files.values():
             if file not in self._known:
                 self._known[file] = self._reader.submit(_sha256, Path(file[0]))
+
+    def within(self, seconds: float, files: Mapping[str, File]) -> dict[str, str] | None:
+        """Return the digests, or None if one of them is still being read by then."""
+        self.begin(files)
+        reading = {name: self._known[file] for name, file in files.items()}
+        if wait(reading.values(), seconds).not_done:
+            return None
+        return {name: one.result() for name, one in reading.items()}
 
     def of(self, files: Mapping[str, File]) -> dict[str, str]:
         """Return the digests, waiting for those that are still being read."""

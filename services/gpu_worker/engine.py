@@ -7,6 +7,7 @@ and results stay in memory between jobs.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from typing import Any, Final, TypeAlias, cast
 from libs.core.jsonvalue import Json, JsonObject
 from libs.core.profiles import EXACT
 from libs.graph.growing import Place
+from libs.graph.plan import Plan
 from libs.graph.render import to_comfy
 from libs.graph.value import Node
 from libs.nodes.context import Interrupted, Loader
@@ -42,9 +44,12 @@ from services.gpu_worker.frames import Link, Mark, mark_of
 from services.gpu_worker.planning import Prepared, prepared, said_of
 from services.gpu_worker.portable import PortableBackend, open_portable
 from services.gpu_worker.results import ResultMemory
+from services.gpu_worker.sharing import Sharing, Task
 from services.gpu_worker.spans import Stopwatch, Watching
 
 PR_SET_PDEATHSIG: Final = 1
+# Small files are read before a run begins; it does not wait for large ones to know its results.
+DIGEST_SECONDS: Final = 0.3
 PREVIEW_SECONDS: Final = 0.25
 MIB: Final = 1024 * 1024
 # Lends or takes the right to compute, where jobs are executed beside each other.
@@ -65,6 +70,7 @@ class Engine:
         self.watching = Watching()
         self.crew = Crew()
         self.orders = Orders()
+        self.sharing: Sharing | None = None
 
     def hear(self) -> None:
         """Read what the agent says; when it is gone there is nobody to work for."""
@@ -82,12 +88,15 @@ class Engine:
             prompt_id, attempt = mark
             self.link.send("interrupted", {"prompt_id": prompt_id, "attempt": attempt})
 
-    def serve(self, backend: Backend | PortableBackend, results_mib: int) -> None:
+    def serve(self, backend: Backend | PortableBackend, results_mib: int, shared_mib: int) -> None:
         """Say hello, then execute jobs for ever."""
-        executor = Executor(load(), ResultMemory(results_mib * MIB))
+        memory = ResultMemory(results_mib * MIB)
+        executor = Executor(load(), memory)
         self.link.send("hello", backend.hello())
         # The rest of the engine takes seconds to import; a job may already wait for it.
         backend.loader.cache.watch(self.watching.loading)
+        if shared_mib:
+            self.sharing = Sharing(self.calls, memory, backend.codec, shared_mib * MIB)
         if backend.turns is not None:
             self.crew.size = backend.turns.runs_max
         while True:
@@ -125,6 +134,8 @@ class _Execution:
         self.weights: dict[str, File] = {}
         self._at = ""
         self._lock = threading.Lock()
+        self._began: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
 
     def outcome(self) -> tuple[str, JsonObject]:
         """Execute, and return how it ended."""
@@ -163,6 +174,7 @@ class _Execution:
         facts = {"node_id": node_id, "node_type": self.types[node_id]}
         self.watch.begin(f"node {self.types[node_id]}", **facts)
         self._at = node_id
+        self._began.setdefault(node_id, time.monotonic())
         self._step(node_id, node_type=self.types[node_id], state="running", announces=True)
 
     def step(self, node_id: str, value: int, total: int) -> None:
@@ -186,6 +198,7 @@ class _Execution:
         """
         if node_id not in self.cached_ids:
             self.executed.append(node_id)
+            self._seconds[node_id] = time.monotonic() - self._began[node_id]
             self._left(node_id)
         self._tell("shown", **self._placed(node_id), node_type=self.types[node_id], ui=ui)
         self._step(node_id, state="finished", value=1)
@@ -250,7 +263,24 @@ class _Execution:
                 partial(self.engine.calls.digest_of, _mark(self.job)),
                 partial(hidden_of, context_of),
             )
+        sharing, task = self.engine.sharing, self._task(made, plan)
+        if sharing and task:
+            with self.watch.part("take shared results"):
+                sharing.take(task)
         self.executor.execute(made.graph, plan, context_of, self, self.job.sharing, taken)
+        task = task or self._task(made, plan)
+        if sharing and task:
+            with self.watch.part("share results"):
+                sharing.give(task, self._seconds)
+
+    def _task(self, made: Prepared, plan: Plan) -> Task | None:
+        """Return what can be shared; None while the weights' bytes are still being read."""
+        digests = self.engine.digests.within(DIGEST_SECONDS, self.weights)
+        if digests is None:
+            return None
+        ground = json.dumps(self.backend.facts({}, self.job.profile)["fingerprint"], sort_keys=True)
+        names = made.shared_names(plan, digests, ground)
+        return Task(_mark(self.job), self.job.sharing, made.graph, plan, made.catalogue, names)
 
     def _prepared(self) -> Prepared:
         """Check the graph once more, and know which weights it takes."""
@@ -313,7 +343,8 @@ def main(open_it: Callable[[], Backend | PortableBackend] = open_engine) -> None
     link = Link(socket.socket(fileno=int(sys.argv[1])))
     engine = Engine(link)
     threading.Thread(target=engine.hear, name="hear", daemon=True).start()
-    engine.serve(open_it(), int(os.environ.get("STUDIO_ENGINE_RESULTS_MIB", "512")))
+    results_mib = int(os.environ.get("STUDIO_ENGINE_RESULTS_MIB", "512"))
+    engine.serve(open_it(), results_mib, int(os.environ.get("STUDIO_ENGINE_SHARED_MIB", "0")))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from libs.nodes.filenames import Facts, numbered, place
 from libs.sealed.base import Vault
 from libs.telemetry import tracing
 from services.gpu_worker.domain.shown import Name
+from services.gpu_worker.kept import KeptResults
 from services.gpu_worker.outlet import Outlet
 
 log = structlog.get_logger(__name__)
@@ -61,6 +62,7 @@ class Files:
     outlet: Outlet
     user: str
     now: Callable[[], datetime]
+    results: KeptResults
     _made: dict[str, dict[Name, Output]] = field(default_factory=lambda: defaultdict(dict))
     _uploads: dict[str, list[asyncio.Task[None]]] = field(default_factory=lambda: defaultdict(list))
 

@@ -185,8 +185,10 @@ class Job:
                     await self._shown(frame.facts)
                 case "blocked":
                     await self._blocked(frame.facts)
-                case "save" | "read_input" | "digest":
+                case "save" | "read_input" | "digest" | "known_results" | "fetch_result":
                     await self._answer(frame)
+                case "keep_result":
+                    self.files.results.keep(str(frame.facts["digest"]), frame.blobs[0])
                 case "finished":
                     await self._finished(frame.facts)
                 case "failed":
@@ -288,6 +290,12 @@ class Job:
                 return {}, (await self.files.read(str(facts["name"])),)
             case "digest":
                 return {"digest": await self.files.digest(str(facts["name"]))}, ()
+            case "known_results":
+                known = await self.files.results.known(cast("list[str]", facts["digests"]))
+                return {"known": cast("Json", known)}, ()
+            case "fetch_result":
+                found = await self.files.results.fetch(str(facts["digest"]))
+                return {}, () if found is None else (found,)
         output = await self.files.save(str(facts["node_id"]), output_file(frame))
         return {"filename": output.filename, "subfolder": output.subfolder}, ()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from libs.core.errors import Refused
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.check import Checked, check
+from libs.graph.fingerprint import Fingerprints
 from libs.graph.needs import WeightsNeed, inputs_named, needs
 from libs.graph.parse import parse
 from libs.graph.plan import Plan, plan
@@ -58,6 +60,23 @@ class Prepared:
             for node_id in made.outputs
         }
         return replace(made, fingerprints={**made.fingerprints, **own})
+
+    def shared_names(self, made: Plan, digests: Mapping[str, str], ground: str) -> dict[str, str]:
+        """Return what results are called among all workers, by node.
+
+        `digests` are the sha256 of the weights by their paths, since times of change differ from
+        machine to machine; `ground` is all else that the results' bytes rest on.
+        """
+        weights = {(need.folder, need.name): digests[need.path] for need in self.weights}
+        contents = {**made.contents, **weights}
+        named = Fingerprints(self.graph.nodes.__getitem__, self.catalogue, contents)
+        named.add(made.order, made.changes)
+        found = {node_id: named.of(node_id) for node_id in made.order}
+        return {
+            node_id: hashlib.sha256(f"{ground}\0{name}".encode()).hexdigest()
+            for node_id, name in found.items()
+            if name is not None and node_id not in made.outputs
+        }
 
 
 def prepared(job: Job, types: NodeTypes) -> Prepared:

@@ -15,6 +15,7 @@ from libs.nodes.engines import PORTABLE
 
 if TYPE_CHECKING:
     from libs.portable.loader import PortableLoader
+    from services.gpu_worker.sharing import Codec
 
 MIB: Final = 1024 * 1024
 MODELS_SHARE: Final = 0.7
@@ -69,6 +70,13 @@ class PortableBackend:
     def begin(self, profile: str, *, alone: bool = True) -> PortableLoader:  # noqa: ARG002
         """Return the loader: both profiles compute alike here, and no peak is told of."""
         return self.loader
+
+    @cached_property
+    def codec(self) -> Codec:
+        """How values become bytes for other workers."""
+        from libs.portable import carrying
+
+        return carrying
 
     def facts(self, weights: Mapping[str, str], profile: str) -> JsonObject:
         """Return what the bytes of a job's pictures rest on; `weights` maps files to sha256."""

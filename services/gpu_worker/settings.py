@@ -82,6 +82,13 @@ class WorkerSettings(BaseSettings):
     results_mib: int = Field(
         default=512, ge=0, le=1_000_000, description="Memory for results that are kept for reuse."
     )
+    shared_results_mib: int = Field(
+        default=64,
+        ge=0,
+        le=500,
+        description="Largest result of a node that workers share through the blob storage, sealed "
+        "and for a week, if it takes longer to make than to fetch; 0 shares none.",
+    )
     scan_seconds: float = Field(
         default=1.0, ge=0.05, le=3600, description="How often the models folder is looked at."
     )

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,9 @@ from libs.artifacts.s3 import S3Artifacts, connect
 from libs.chassis.embedded.s3 import S3Access, client
 from libs.core.errors import Misconfigured, NotFound, Poisoned, Unavailable
 from libs.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import LifecycleRuleTypeDef
 
 PNG = b"\x89PNG" + bytes(range(256)) * 8
 KEY = "outputs/acme/ada/p-1/1/0-0"
@@ -194,3 +198,25 @@ async def test_a_server_that_is_not_there_is_unavailable(s3_settings: S3Access, 
 def test_without_an_endpoint_nothing_starts():
     with pytest.raises(Misconfigured, match="S3_ENDPOINT"):
         connect(Settings(s3_endpoint=""))
+
+
+async def test_results_of_nodes_go_by_themselves_and_an_operators_rules_stay(
+    s3_settings: S3Access, bucket: str
+) -> None:
+    s3 = client(s3_settings)
+    s3.create_bucket(Bucket=bucket)
+    theirs: LifecycleRuleTypeDef = {
+        "ID": "theirs",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "logs/"},
+        "Expiration": {"Days": 3},
+    }
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [theirs]})
+    stored = connect(s3_settings_for(s3_settings, bucket))
+    await stored.provision()
+    await stored.provision()
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert [(rule["ID"], rule["Filter"]["Prefix"]) for rule in rules] == [
+        ("theirs", "logs/"),
+        ("studio-results", "results/"),
+    ]
