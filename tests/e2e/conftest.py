@@ -15,8 +15,8 @@ from tests.e2e.houses import ROOT, House, house
 
 @pytest.fixture(scope="session")
 def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Run one house for the whole session."""
-    with house(tmp_path_factory.mktemp("house") / "home") as running:
+    """Run one house for the whole session; runs of profile fast are executed beside each other."""
+    with house(tmp_path_factory.mktemp("house") / "home", STUDIO_WORKER_BATCH="3") as running:
         yield running
 
 
