@@ -88,6 +88,14 @@ MEASURES: dict[str, Measure] = {
         _by_itself("profiles"),
         {"dpmpp_2m_psnr_db": Limit(36, "dB", floor=True)},
     ),
+    "beside": Measure(
+        "Four fast runs beside each other, over one by one",
+        _by_itself("beside"),
+        {
+            "times_as_fast": Limit(1.2, "times", floor=True),
+            "largest_difference": Limit(0.001, "in latents"),
+        },
+    ),
     "recorder": Measure("The recorder, catching up", _by_itself("recorder"), EVENTS),
     "load": Measure(
         "Checkpoints into memory, cold",
