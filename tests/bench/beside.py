@@ -10,6 +10,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,59 +41,62 @@ def measure(folder: Path, side: int = SIDE_PIXELS) -> Figures:
     return figures
 
 
-def _made(side: int) -> Figures:
-    import torch
+class Ways:
+    """The ways in which the same pictures are made, in one process and of one model."""
 
-    from libs.diffusion.determinism import pin_kernels
-    from libs.diffusion.placement import Placement
-    from libs.diffusion.residency import ModelCache
-    from libs.diffusion.torch_loader import TorchLoader
-    from libs.sampling.turns import Turns
+    def __init__(self, side: int) -> None:
+        from libs.diffusion.placement import Placement
+        from libs.diffusion.residency import ModelCache
+        from libs.diffusion.torch_loader import TorchLoader
+        from libs.sampling.turns import Share, Turns
 
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    pin_kernels(pinned=False)
-    turns = Turns(len(COLORS))
-    cache = ModelCache(2**31)
-    ways = {
-        "with_step_cache": TorchLoader(Placement.cpu(), cache, profile="fast"),
-        "one_by_one": TorchLoader(Placement.cpu(), cache, profile="fast", turns=turns),
-        "beside": TorchLoader(Placement.cpu(), cache, profile="fast", turns=turns),
-    }
-    shares: list[Any] = []
+        self.side = side
+        self.turns = Turns(len(COLORS))
+        self.shares: list[Share] = []
+        cached = TorchLoader(Placement.cpu(), ModelCache(2**31), profile="fast")
+        in_turns = replace(cached, turns=self.turns)
+        self.loaders = {"with_step_cache": cached, "one_by_one": in_turns, "beside": in_turns}
 
-    def work(loader: TorchLoader, at: int, steps: int) -> Callable[[], Any]:
-        def run() -> Any:
-            with turns.joined() as share, turns.taken():
-                shares.append(share)
-                model, clip, _ = loader.checkpoint(CHECKPOINT)
-                return model.sample(
-                    loader.blank_latent(width=side, height=side, count=1),
-                    positive=clip.encode(f"a {COLORS[at]} circle on a white background"),
-                    negative=clip.encode(""),
-                    seed=at,
-                    steps=steps,
-                    cfg=4.5,
-                    sampler="euler",
-                    scheduler="normal",
-                    on_step=lambda *_: None,
-                ).samples
-
-        return run
-
-    def seconds(way: str, steps: int = STEPS[side]) -> tuple[float, list[Any]]:
-        works = [work(ways[way], at, steps) for at in range(len(COLORS))]
+    def seconds(self, way: str, steps: int) -> tuple[float, list[Any]]:
+        """Make all pictures in one way; return what that took of the processor, and them."""
+        works = [partial(self._sampled, self.loaders[way], at, steps) for at in range(len(COLORS))]
         began = time.process_time()
         made = _together(works) if way == "beside" else [one() for one in works]
         return time.process_time() - began, made
 
-    for way in ways:
-        seconds(way, 2)
-    shares.clear()
-    rounds = [{way: seconds(way) for way in ways} for _ in range(ROUNDS)]
+    def _sampled(self, loader: Any, at: int, steps: int) -> Any:
+        with self.turns.joined() as share, self.turns.taken():
+            self.shares.append(share)
+            model, clip, _ = loader.checkpoint(CHECKPOINT)
+            return model.sample(
+                loader.blank_latent(width=self.side, height=self.side, count=1),
+                positive=clip.encode(f"a {COLORS[at]} circle on a white background"),
+                negative=clip.encode(""),
+                seed=at,
+                steps=steps,
+                cfg=4.5,
+                sampler="euler",
+                scheduler="normal",
+                on_step=lambda *_: None,
+            ).samples
+
+
+def _made(side: int) -> Figures:
+    import torch
+
+    from libs.diffusion.determinism import pin_kernels
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    pin_kernels(pinned=False)
+    ways = Ways(side)
+    for way in ways.loaders:
+        ways.seconds(way, 2)
+    ways.shares.clear()
+    rounds = [{way: ways.seconds(way, STEPS[side]) for way in ways.loaders} for _ in range(ROUNDS)]
     # Of this process alone, and the least of several: others use the machine as well.
-    least = {way: min(one[way][0] for one in rounds) for way in ways}
+    least = {way: min(one[way][0] for one in rounds) for way in ways.loaders}
     pairs = zip(rounds[0]["one_by_one"][1], rounds[0]["beside"][1], strict=True)
-    joined = [share for share in shares if share.together]
+    joined = [share for share in ways.shares if share.together]
     return {
         "runs": len(COLORS),
         **{f"{way}_seconds": value for way, value in least.items()},
