@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -107,7 +107,7 @@ def _made(side: int) -> Figures:
     }
 
 
-def _together(works: list[Callable[[], Any]]) -> list[Any]:
+def _together(works: Sequence[Callable[[], Any]]) -> list[Any]:
     """Do all at once, each in a thread, and return what they made."""
     made: list[Any] = [None] * len(works)
 
