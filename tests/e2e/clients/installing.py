@@ -95,7 +95,7 @@ def _fetch_python(clients: Clients) -> None:
 
 
 def _fetch_npm(clients: Clients) -> None:
-    if not (_node_of_the_machine() and shutil.which("npm")):
+    if not _node_of_the_machine():
         hashed = ["--require-hashes", "-r", str(LOCKS / "node.txt")]
         target = ["--python", sys.executable, "--target", str(clients.folder / "node")]
         _run([*_uv("pip", "install"), *target, *hashed])
@@ -131,12 +131,17 @@ def _run(command: list[str], cwd: Path | None = None, node: str = "") -> None:
 
 
 def _node_of_the_machine() -> str:
-    found = shutil.which("node")
-    if not found:
+    """Return the machine's Node if it is new enough for all clients and has an npm that works."""
+    found, npm = shutil.which("node"), shutil.which("npm")
+    if not found or not npm or not _told([npm, "--version"]):
         return ""
-    told = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
-    major = re.match(r"v([0-9]+)\.", told)
+    major = re.match(r"v([0-9]+)\.", _told([found, "--version"]))
     return found if major and int(major[1]) >= NODE_OLDEST else ""
+
+
+def _told(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout if not done.returncode else ""
 
 
 def _cache() -> Path:
