@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -53,6 +53,7 @@ class Generations:
     keeping: Keeping
     knowing: Knowing
     watching: Watching
+    shows_previews: Callable[[str], bool]
 
     async def one(self, caller: Caller, generation_id: str) -> Seen:
         """Return a generation of the caller's; NotFound for everything else."""
@@ -175,7 +176,11 @@ class Generations:
         """Yield a generation now, and on every news of it, until it has ended."""
         found = first
         images = len(first.record.images)
-        async with self.watching.following(caller, first.prompt_id, images) as told:
+        tenant = (await self.knowing.caller(caller)).owner.tenant
+        previews = self.shows_previews(tenant)
+        async with self.watching.following(
+            caller, first.prompt_id, images, previews=previews
+        ) as told:
             listener, progress = told
             yield found, None, progress
             while found.is_open:

@@ -54,13 +54,13 @@ def build(resources: Resources, settings: PainterSettings | None = None) -> Serv
 
 def build_painter(resources: Resources, settings: PainterSettings) -> Painter:
     """Put Painter's parts together; of the resources it takes the database and the vault."""
+    shared = resources.settings
     studio = Studio(settings.studio_url)
     knowing = Knowing(studio, time.monotonic)
     keeping = Keeping(resources.database, resources.vault, resources.now, settings.prompts_kept_max)
-    generations = Generations(studio, keeping, knowing, Watching(settings.studio_url))
+    generations = Generations(studio, keeping, knowing, Watching(studio), shared.shows_previews)
     fetcher = Fetcher(settings.image_bytes_max, settings.fetch_seconds, resolve, is_public)
     pictures = Pictures(studio, fetcher if settings.fetch_urls else None, settings.image_bytes_max)
-    shared = resources.settings
     return Painter(
         settings=settings,
         database=resources.database,
@@ -69,7 +69,7 @@ def build_painter(resources: Resources, settings: PainterSettings) -> Painter:
         keeping=keeping,
         pictures=pictures,
         generations=generations,
-        making=Making(studio, knowing, pictures, keeping, generations, shared.shows_previews),
+        making=Making(studio, knowing, pictures, keeping, generations),
         enhancing=Enhancing(
             settings.enhance_url,
             settings.enhance_model,

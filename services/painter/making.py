@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -34,7 +33,7 @@ NAMESPACE: Final = uuid.UUID("5b1e6c0a-3035-5e1b-9a53-35c0de003035")
 # Short enough to be read out, and more than anybody will ever draw.
 DRAWN_SEEDS: Final = 2**32
 KEY_CHARACTERS_MAX: Final = 255
-TRIES_MAX: Final = 3
+TRIES_MAX: Final = 2
 UPSCALED_TIMES: Final = 2
 AGAIN: Final = (
     *("prompt", "negative_prompt", "model", "width", "height", "steps", "cfg_scale"),
@@ -51,7 +50,6 @@ class Making:
     kept: Kept
     keeping: Keeping
     generations: Generations
-    shows_previews: Callable[[str], bool]
 
     async def generate(self, caller: Caller, body: GenerateBody, key: str) -> Seen:
         """Hand in what `POST /api/generate` asks for."""
@@ -93,7 +91,7 @@ class Making:
             raise beyond_tier("image", f"{width} x {height} pixels are not", most, known.limits)
         built = build_upscale(file, fleet.named("upscale"), width, height)
         settings = {**source.record.settings, "num_images": 1, "seed": image.seed}
-        settings |= {"width": width, "height": height}
+        settings |= {"width": width, "height": height, "steps": 0}
         images = (Image("save", width, height, image.seed),)
         record = Record("upscale", settings, images, _from(source, index))
         return await self._submit(caller, known, key, record, built)
@@ -118,7 +116,7 @@ class Making:
         self, caller: Caller, known: Known, key: str, record: Record, built: Built
     ) -> Seen:
         prompt_id = _prompt_id(known, key)
-        previews = self.shows_previews(known.owner.tenant)
+        previews = self.generations.shows_previews(known.owner.tenant)
         body: JsonObject = {
             "prompt": dict(built.workflow),
             "prompt_id": prompt_id,

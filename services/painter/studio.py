@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 5.0
+# Studio says that it lives every 15 seconds.
+SILENCE_SECONDS: Final = 40.0
 SEE_OTHER, NOT_MODIFIED, UNAUTHORIZED, MISSING, FAILED = 303, 304, 401, 404, 500
 # What Studio says is for people who see nodes; these are for people who do not.
 WORDS: Final = {
@@ -103,6 +107,30 @@ class Studio:
             params["before"] = before
         found = await self.get(caller, "/api/history", **params)
         return list(found.items())[::-1]
+
+    async def events(self, caller: Caller, prompt_id: str) -> AsyncIterator[tuple[str, JsonObject]]:
+        """Yield what happens to a prompt, from its state now to its end."""
+        import httpx
+
+        asked = self.http.stream(
+            "GET",
+            f"/api/jobs/{prompt_id}/events",
+            headers=caller.headers,
+            timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        )
+        try:
+            async with asked as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise refusal_of(answer)
+                kind = ""
+                async for line in answer.aiter_lines():
+                    if line.startswith("event: "):
+                        kind = line.removeprefix("event: ")
+                    elif line.startswith("data: "):
+                        yield kind, json.loads(line.removeprefix("data: "))
+        except httpx.HTTPError as error:
+            raise Unavailable("Studio does not answer", reason=repr(error)) from error
 
     async def log_in(self, key: str) -> list[str]:
         """Begin a session of a key; return the cookies that it is kept in, if any is needed."""

@@ -1,27 +1,27 @@
-"""Following prompts: one socket to Studio for each that somebody looks at, whoever looks.
+"""Following prompts: Studio's events of each that somebody looks at, shared by all who look.
 
-Studio tells frames only to the client that handed a prompt in, and a second socket of the same
-name takes the place of the first. So all who follow a generation here share one, and what the
-socket does not tell, or another process has taken, is found by asking now and then.
+Previews come on a socket alone, and a second socket of the same name takes the place of the
+first: where two processes follow one generation, one of them has them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import structlog
 
+from libs.core.errors import NotFound, StudioError
 from libs.core.jsonvalue import JsonObject
 from services.painter.caller import Caller
 from services.painter.domain.progress import Progress
+from services.painter.studio import Studio
 
 PAUSE_SECONDS: Final = 1.0
 OPEN_SECONDS: Final = 5.0
@@ -29,8 +29,10 @@ FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 NEWS_MAX: Final = 16
 PLAIN, PLACED = 1, 4
 HEADER: Final = struct.Struct(">II")
-# Frames that tell of nothing but steps.
+# Frames that tell of nothing but steps, and those after which a generation may look different.
 STEPS: Final = frozenset({"progress", "progress_state"})
+CHANGES: Final = frozenset({"job", "execution_start", "executed", "execution_error"})
+END: Final = "executing"
 
 log = structlog.get_logger(__name__)
 
@@ -84,48 +86,54 @@ class Listener:
 
 @dataclass
 class Watch:
-    """One socket and those who follow it."""
+    """One generation, and those who follow it."""
 
     progress: Progress
     listeners: set[Listener] = field(default_factory=set)
-    task: asyncio.Task[None] | None = None
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def begin(self, task: Coroutine[None, None, None]) -> None:
+        """Do something for as long as anybody follows."""
+        self.tasks.append(asyncio.create_task(task))
+
+    def end(self) -> None:
+        """Stop everything."""
+        for task in self.tasks:
+            task.cancel()
 
     def tell(self, news: News) -> None:
         """Tell all who follow."""
         for listener in self.listeners:
             listener.tell(news)
 
-    def hear(self, message: str | bytes) -> None:
+    def hear(self, kind: str, data: JsonObject) -> None:
         """Take a frame of Studio's in."""
-        if isinstance(message, bytes):
-            if preview := preview_in(message):
-                self.tell(News("preview", preview=preview))
-            return
-        frame: dict[str, Any] = json.loads(message)
-        if frame.get("type") in STEPS:
-            if self.progress.hear(frame["type"], frame.get("data") or {}):
+        if kind in STEPS:
+            if self.progress.hear(kind, data):
                 self.tell(News("progress", progress=self.progress.told))
-            return
-        self.tell(CHANGED)
+        elif kind in CHANGES or is_end(kind, data):
+            self.tell(CHANGED)
 
 
 @dataclass
 class Watching:
-    """All watches of this process; `url` is Studio's."""
+    """All watches of this process."""
 
-    url: str
+    studio: Studio
     _watches: dict[tuple[str, str], Watch] = field(default_factory=dict)
 
     @asynccontextmanager
     async def following(
-        self, caller: Caller, prompt_id: str, images: int
+        self, caller: Caller, prompt_id: str, images: int, *, previews: bool
     ) -> AsyncIterator[tuple[Listener, Progress]]:
         """Give a listener to a generation of `images` until the block ends."""
         key = (caller.name, prompt_id)
         watch = self._watches.get(key)
         if watch is None:
             watch = self._watches[key] = Watch(Progress(images))
-            watch.task = asyncio.create_task(self._watch(watch, caller, prompt_id))
+            watch.begin(self._follow(watch, caller, prompt_id))
+            if previews:
+                watch.begin(self._look(watch, caller, prompt_id))
         listener = Listener()
         watch.listeners.add(listener)
         try:
@@ -134,39 +142,58 @@ class Watching:
             watch.listeners.discard(listener)
             if not watch.listeners:
                 self._watches.pop(key, None)
-                if watch.task is not None:
-                    watch.task.cancel()
+                watch.end()
 
     async def close(self) -> None:
-        """Let all sockets go."""
-        tasks = [watch.task for watch in self._watches.values() if watch.task is not None]
-        for task in tasks:
-            task.cancel()
+        """Let all watches go."""
+        watches = list(self._watches.values())
+        for watch in watches:
+            watch.end()
+        tasks = [task for watch in watches for task in watch.tasks]
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _watch(self, watch: Watch, caller: Caller, prompt_id: str) -> None:
+    async def _follow(self, watch: Watch, caller: Caller, prompt_id: str) -> None:
+        """Hear Studio's events up to the end, over every cut."""
+        while True:
+            try:
+                async for kind, data in self.studio.events(caller, prompt_id):
+                    watch.hear(kind, data)
+                    if is_end(kind, data):
+                        return
+            except NotFound:
+                watch.tell(CHANGED)
+                return
+            except (StudioError, ValueError) as error:
+                log.info("events_cut_off", prompt_id=prompt_id, reason=type(error).__name__)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _look(self, watch: Watch, caller: Caller, prompt_id: str) -> None:
+        """See unfinished pictures, as long as the socket lasts."""
         from websockets.asyncio.client import connect
         from websockets.exceptions import WebSocketException
 
         query = urlencode({"clientId": client_id_of(prompt_id)})
-        address = f"{self.url.rstrip('/').replace('http', 'ws', 1)}/ws?{query}"
-        while True:
-            try:
-                async with connect(
-                    address,
-                    additional_headers=caller.headers,
-                    max_size=FRAME_BYTES_MAX,
-                    open_timeout=OPEN_SECONDS,
-                    ping_interval=None,
-                    compression=None,
-                    proxy=None,
-                ) as socket:
-                    async for message in socket:
-                        watch.hear(message)
-            except (WebSocketException, OSError, TimeoutError, ValueError) as error:
-                log.info("socket_lost", prompt_id=prompt_id, reason=type(error).__name__)
-            # Whoever took our place follows it as well; asking now and then goes on meanwhile.
-            await asyncio.sleep(PAUSE_SECONDS)
+        address = f"{self.studio.url.rstrip('/').replace('http', 'ws', 1)}/ws?{query}"
+        try:
+            async with connect(
+                address,
+                additional_headers=caller.headers,
+                max_size=FRAME_BYTES_MAX,
+                open_timeout=OPEN_SECONDS,
+                ping_interval=None,
+                compression=None,
+                proxy=None,
+            ) as socket:
+                async for message in socket:
+                    if isinstance(message, bytes) and (preview := preview_in(message)):
+                        watch.tell(News("preview", preview=preview))
+        except (WebSocketException, OSError, TimeoutError) as error:
+            log.info("no_previews", prompt_id=prompt_id, reason=type(error).__name__)
+
+
+def is_end(kind: str, data: JsonObject) -> bool:
+    """Say whether a frame is the last of a prompt."""
+    return kind == END and data.get("node") is None
 
 
 def preview_in(message: bytes) -> str:

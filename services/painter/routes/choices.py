@@ -55,7 +55,7 @@ class ChoiceRoutes:
             known = await self.painter.knowing.caller(caller, anew=True)
         except Unauthorized:
             known = None
-        previews = known is not None and self.painter.making.shows_previews(known.owner.tenant)
+        previews = known is not None and self.painter.generations.shows_previews(known.owner.tenant)
         told: JsonObject = {
             "auth": "local" if known is not None and known.owner.tenant == "local" else "keys",
             "signed_in": known is not None,
