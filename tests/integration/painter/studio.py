@@ -70,7 +70,7 @@ class Studio:
         """Take one prompt to its end."""
         event, tenant = recorded.event, recorded.tenant
         await self.house.accept(event.prompt_id, tenant)
-        workflow = await self.house.vault.open(tenant, event.workflow)
+        workflow: Any = await self.house.vault.open(tenant, event.workflow)
         savers = [n for n, node in workflow["prompt"].items() if node["class_type"] == "SaveImage"]
         await self.house.lease(event.prompt_id, tenant=tenant)
         await self.house.start(event.prompt_id, tenant=tenant)

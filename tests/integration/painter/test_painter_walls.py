@@ -59,7 +59,7 @@ async def test_tenants_and_users_are_walls(guarded: Studio, engine: AsyncEngine)
             *(("GET", ""), ("GET", "/images/0"), ("GET", "/workflow"), ("GET", "/events")),
             *(("DELETE", ""), ("POST", "/cancel"), ("PUT", "/favourite"), ("POST", "/vary")),
         ):
-            body = {} if path == "/vary" else None
+            body: dict[str, Any] | None = {} if path == "/vary" else None
             told = await guarded.http.request(method, one + path, headers=stranger, json=body)
             assert told.status_code == 404, (method, path)
     assert (await guarded.http.get(one, headers=ada)).json()["favourite"] is True
@@ -212,7 +212,7 @@ async def test_probes_answer_and_the_page_says_how_it_is_built(studio: Studio):
 
 
 async def test_without_studio_it_says_so(studio: Studio):
-    studio.painter.studio.http.base_url = "http://127.0.0.1:9"  # type: ignore[assignment]
+    studio.painter.studio.http.base_url = "http://127.0.0.1:9"
     answer = await studio.http.post("/api/generate", json={"prompt": "a fox"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert "Studio does not answer" in answer.json()["error"]["message"]

@@ -63,9 +63,9 @@ def test_a_prompt_of_somebody_elses_has_no_record(extra: Any):
 
 @pytest.mark.covers("R241", "R242", "R243", "R244", "R245", "R246", "R247", "R248", "R249")
 def test_a_generation_is_told_as_the_document_says():
-    shown = told(ended(), PLACES)
+    shown: Any = told(ended(), PLACES)
     Generation.model_validate(shown)
-    (image,) = shown["images"]  # type: ignore[misc]
+    (image,) = shown["images"]
     assert image == {
         "index": 1,
         "url": "http://here:3035/api/generations/0199/images/1",
@@ -109,11 +109,11 @@ def test_an_open_generation_has_a_place_or_progress():
     running = seen_open("0199", extra, running=True, place=None)
     assert waiting is not None
     assert running is not None
-    shown = told(waiting, PLACES, {"step": 1, "steps": 2, "fraction": 0.5})
+    step: dict[str, Any] = {"step": 1, "steps": 2, "fraction": 0.5}
+    shown = told(waiting, PLACES, step)
     Generation.model_validate(shown)
     assert (shown["status"], shown["place"], shown["progress"]) == ("queued", 3, None)
     assert shown["created"] == "2026-01-01T00:00:00.123Z"
-    step = {"step": 1, "steps": 2, "fraction": 0.5}
     assert told(running, PLACES, step)["progress"] == step
 
 
