@@ -223,7 +223,12 @@ DEMO: Final = Doc("page", {200: Answer("The demo model.", (told.Demo,))}, errors
 HTML: Final = ("text/html",)
 ROOT: Final = Doc(
     "page",
-    {200: Answer("A page.", media=HTML), 303: Answer("To the login page.")},
+    {
+        200: Answer("A page.", media=HTML),
+        302: Answer("To the editor with that prompt, or the demo, open."),
+        303: Answer("To the login page."),
+    },
+    (Param("workflow", "The id of a prompt of the caller's, to be opened."),),
     errors=(403, 503),
 )
 LOGIN_PAGE: Final = Doc("page", {200: Answer("A page.", media=HTML)}, errors=(403, 503))

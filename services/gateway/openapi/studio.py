@@ -80,12 +80,12 @@ TEMPLATE: Final = Doc(
     (
         Param(
             "file",
-            "`index.json`, `<name>.json` or `<name>-1.webp`.",
+            "`index.json`, `<name>.json` or `<name>-1.webp`; or `<prompt id>.json`, one of one's own.",
             place="path",
             example="index.json",
         ),
     ),
-    errors=(404,),
+    errors=(401, 403, 404, 503),
 )
 NODE_HELP: Final = Doc(
     "editor",

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from libs.core.errors import Unauthorized
+from libs.core.ids import is_canonical_uuid
 from libs.core.jsonvalue import Json, JsonObject
 from libs.nodes.templates import DEMO as DEMO_TEMPLATE
 from services.gateway.gateway import Gateway
@@ -71,7 +72,11 @@ class PageRoutes:
             return RedirectResponse("/login", 303)
         if editor is None:
             return _static("index.html")
-        return _to_the_demo() if _is_first_visit(request) else editor.index()
+        workflow = request.query_params.get("workflow", "")
+        if is_canonical_uuid(workflow):
+            # The editor opens by itself what it is told of as a template.
+            return _to_template(workflow)
+        return _to_template(DEMO_TEMPLATE) if _is_first_visit(request) else editor.index()
 
     async def licences(self, _request: Request) -> Response:
         """Name the licences of what is served here, and where its source is."""
@@ -113,9 +118,9 @@ def _is_first_visit(request: Request) -> bool:
     return browses and not request.url.query and OPENED not in request.cookies
 
 
-def _to_the_demo() -> Response:
-    """Lead to the same page with the demo open: what the editor begins with asks for big files."""
-    answer = RedirectResponse(f"/?template={DEMO_TEMPLATE}", 302, {"Cache-Control": "no-store"})
+def _to_template(name: str) -> Response:
+    """Lead to the same page with a graph open: what the editor begins with asks for big files."""
+    answer = RedirectResponse(f"/?template={name}", 302, {"Cache-Control": "no-store"})
     answer.set_cookie(OPENED, "1", OPENED_SECONDS, httponly=True, samesite="lax")
     return answer
 

@@ -15,6 +15,7 @@ from libs.core.errors import NotFound
 from libs.nodes import templates
 from services.gateway.gateway import Gateway
 from services.gateway.openapi import studio as told
+from services.gateway.opening import opened_prompt
 from services.gateway.routes.table import Route
 from services.gateway.thumbnails import MIME, thumbnail
 
@@ -22,12 +23,14 @@ INDEX: Final = re.compile(r"index(\.[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?)?\.json")
 LOGOS: Final = "index_logo.json"
 GRAPH: Final = re.compile(r"(?P<name>\w+)\.json")
 # The editor asks for a second picture where the pointer rests; it is the same one here.
+# A prompt of the caller's, by its id: `/?workflow=<id>` leads here.
+PROMPT: Final = re.compile(r"(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.json")
 PICTURE: Final = re.compile(r"(?P<name>\w+)-[12]\.webp")
 
 
 @dataclass(frozen=True)
 class TemplateRoutes:
-    """The same for everybody: they ship with the house."""
+    """What ships with the house, the same for everybody; and each caller's own prompts."""
 
     gateway: Gateway
 
@@ -43,7 +46,7 @@ class TemplateRoutes:
         return JSONResponse({})
 
     async def file(self, request: Request) -> Response:
-        """Return the list of templates, one of them, or its picture."""
+        """Return the list of templates, one of them or its picture; or a prompt of the caller's."""
         file = request.path_params["file"]
         if file == LOGOS:
             return JSONResponse({})
@@ -54,4 +57,8 @@ class TemplateRoutes:
         if (found := PICTURE.fullmatch(file)) and found["name"] in templates.BY_NAME:
             data = await asyncio.to_thread(thumbnail, found["name"])
             return Response(data, media_type=MIME, headers={"Cache-Control": "no-cache"})
+        if found := PROMPT.fullmatch(file):
+            who = await self.gateway.who(request)
+            document = await opened_prompt(self.gateway, who, found["id"])
+            return JSONResponse(document, headers={"Cache-Control": "no-store"})
         raise NotFound("There is no such template", field="file")
