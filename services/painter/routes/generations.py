@@ -54,7 +54,7 @@ class GenerationRoutes:
     async def page(self, request: Request) -> Response:
         """Return generations, newest first: `limit`, `before`, `search`, `favourites`."""
         caller = self.painter.who(request)
-        before = request.query_params.get("before") or None
+        before = request.query_params.get("before")
         if before is not None and not is_canonical_uuid(before):
             raise invalid("before", "before is what `next` of the last answer said.")
         search = request.query_params.get("search", "")
