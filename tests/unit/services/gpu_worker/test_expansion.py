@@ -12,7 +12,8 @@ from libs.graph.growing import Place
 from libs.graph.parse import parse
 from libs.nodes.expansion import prefix_of
 from services.gpu_worker.failing import NodeFailed
-from tests.unit.services.gpu_worker.semantics import CALLS, CATALOGUE, Bench, calls
+from tests.semantics.nodes import CALLS
+from tests.unit.services.gpu_worker.semantics import CATALOGUE, Bench, calls
 
 
 @pytest.fixture

@@ -13,16 +13,8 @@ from libs.graph.refusal import GraphRefused
 from libs.nodes.context import Interrupted
 from libs.nodes.judging import changes_of, judge_of
 from services.gpu_worker.failing import NodeFailed
-from tests.unit.services.gpu_worker.semantics import (
-    CALLS,
-    CATALOGUE,
-    CHANGES,
-    MEETINGS,
-    TYPES,
-    Bench,
-    Meeting,
-    calls,
-)
+from tests.semantics.nodes import CALLS, CHANGES, MEETINGS, TYPES, Meeting
+from tests.unit.services.gpu_worker.semantics import CATALOGUE, Bench, calls
 
 
 @pytest.fixture
