@@ -12,6 +12,8 @@ from libs.core.jsonvalue import Json
 
 ANY: Final = "*"
 COMBO: Final = "COMBO"
+# Anything, but the same for all inputs and outputs of a node that name the same `template`.
+MATCHING: Final = "COMFY_MATCHTYPE_V3"
 WIDGET_TYPES: Final = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", COMBO})
 
 
@@ -57,6 +59,7 @@ class InputSpec:
     label_off: str | None = None
     tooltip: str = ""
     advanced: bool = False
+    template: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,7 @@ class OutputSpec:
     type: str
     is_list: bool = False
     tooltip: str = ""
+    template: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

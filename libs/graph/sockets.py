@@ -5,9 +5,19 @@ from __future__ import annotations
 from functools import lru_cache
 
 from libs.core.jsonvalue import Json, JsonObject
-from libs.graph.schema import ANY, COMBO, MISSING, WIDGET_TYPES, Catalogue, InputSpec, NodeSchema
+from libs.graph.schema import (
+    ANY,
+    COMBO,
+    MATCHING,
+    MISSING,
+    WIDGET_TYPES,
+    Catalogue,
+    InputSpec,
+    NodeSchema,
+)
 
 LISTED_OPTIONS_MAX = 20
+ANYTHING = frozenset({ANY, MATCHING})
 SOCKET_TYPES_KEPT = 1024
 
 
@@ -40,7 +50,7 @@ def fits(received: str, expected: str) -> bool:
     if received == expected:
         return True
     received_types, expected_types = types_of(received), types_of(expected)
-    if ANY in received_types or ANY in expected_types:
+    if not ANYTHING.isdisjoint(received_types | expected_types):
         return True
     return not received_types.isdisjoint(expected_types)
 
@@ -92,4 +102,6 @@ def _options(spec: InputSpec) -> JsonObject:
     options.update({key: True for key, value in flags.items() if value})
     if spec.tooltip:
         options["tooltip"] = spec.tooltip
+    if spec.template is not None:
+        options["template"] = {"template_id": spec.template, "allowed_types": ANY}
     return options

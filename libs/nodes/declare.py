@@ -36,7 +36,7 @@ from typing import (
 )
 
 from libs.core.jsonvalue import JsonObject
-from libs.graph.schema import ANY, COMBO, MISSING, InputSpec, NodeSchema, OutputSpec
+from libs.graph.schema import ANY, COMBO, MATCHING, MISSING, InputSpec, NodeSchema, OutputSpec
 from libs.nodes.expansion import Blocked, Expanded
 from libs.nodes.sockets import SOCKET_NAMES
 
@@ -82,6 +82,13 @@ class Choices:
 
     source: str
     upload: bool = False
+
+
+@dataclass(frozen=True)
+class Same:
+    """Says of an `object` that it is whatever all others of that name are at the same node."""
+
+    template: str
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,7 @@ def node(
     judge: Callable[..., bool | str] | None = None,
     changes: Callable[..., object] | None = None,
     expands: bool = False,
+    experimental: bool = False,
 ) -> Callable[[Callable[P, R]], NodeType[P, R]]:
     """Declare the decorated function as the node type `type_name`."""
 
@@ -170,6 +178,7 @@ def node(
             validates_all=judged.takes_all,
             validates_types=judged.takes_types,
             expands=expands,
+            experimental=experimental,
         )
         return NodeType(
             schema=schema,
@@ -214,11 +223,13 @@ def _input(parameter: inspect.Parameter, hint: object) -> InputSpec:
     required, plain, extras = _taken_apart(hint)
     widget = next((extra for extra in extras if isinstance(extra, Widget)), Widget())
     choices = next((extra for extra in extras if isinstance(extra, Choices)), None)
+    same = next((extra for extra in extras if isinstance(extra, Same)), None)
     tooltip = next((extra for extra in extras if isinstance(extra, str)), "")
     options = _options(plain)
     return InputSpec(
         name=parameter.name,
-        type=COMBO if choices or options else _type_name(plain),
+        type=COMBO if choices or options else MATCHING if same else _type_name(plain),
+        template=same.template if same else None,
         required=required,
         default=MISSING if parameter.default is inspect.Parameter.empty else parameter.default,
         options=options,
@@ -296,6 +307,13 @@ def _valued(hint: Any) -> Any:
 def _output(name: str, hint: object) -> OutputSpec:
     plain, extras = _unwrap(_valued(hint))
     tooltip = next((extra for extra in extras if isinstance(extra, str)), "")
+    same = next((extra for extra in extras if isinstance(extra, Same)), None)
     plain, is_list = _item(plain)
-    type_name = COMBO if _options(plain) else _type_name(plain)
-    return OutputSpec(name=name or type_name, type=type_name, is_list=is_list, tooltip=tooltip)
+    type_name = COMBO if _options(plain) else MATCHING if same else _type_name(plain)
+    return OutputSpec(
+        name=name or type_name,
+        type=type_name,
+        is_list=is_list,
+        tooltip=tooltip,
+        template=same.template if same else None,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from libs.core.jsonvalue import Json, JsonObject
-from libs.graph.schema import COMBO, MISSING, Catalogue, InputSpec, NodeSchema
+from libs.graph.schema import ANY, COMBO, MATCHING, MISSING, Catalogue, InputSpec, NodeSchema
 from libs.graph.sockets import input_config
 
 PYTHON_MODULE = "nodes"
@@ -35,6 +35,8 @@ def object_info_entry(schema: NodeSchema, catalogue: Catalogue) -> JsonObject:
     }
     if any(output.tooltip for output in schema.outputs):
         entry["output_tooltips"] = [output.tooltip for output in schema.outputs]
+    if any(output.template for output in schema.outputs):
+        entry["output_matchtypes"] = [output.template for output in schema.outputs]
     if schema.deprecated:
         entry["deprecated"] = True
     if schema.experimental:
@@ -49,7 +51,7 @@ def node_definition(schema: NodeSchema, catalogue: Catalogue) -> JsonObject:
         "display_name": schema.display_name,
         "category": schema.category,
         "inputs": {spec.name: _slot(spec, catalogue) for spec in schema.inputs},
-        "outputs": {output.name: {"type": output.type} for output in schema.outputs},
+        "outputs": {output.name: {"type": _known(output.type)} for output in schema.outputs},
         "function": schema.function,
     }
 
@@ -78,9 +80,13 @@ def _spec(spec: InputSpec, catalogue: Catalogue) -> Json:
     return [shown, options] if options or spec.type == COMBO else [shown]
 
 
+def _known(socket_type: str) -> str:
+    return ANY if socket_type == MATCHING else socket_type
+
+
 def _slot(spec: InputSpec, catalogue: Catalogue) -> JsonObject:
     choice = spec.type == COMBO or spec.options is not None or spec.choices is not None
-    slot: JsonObject = {"type": "STRING" if spec.type == COMBO else spec.type}
+    slot: JsonObject = {"type": "STRING" if spec.type == COMBO else _known(spec.type)}
     slot["required"] = spec.required
     if spec.default is not MISSING:
         slot["default"] = spec.default

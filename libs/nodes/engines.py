@@ -33,6 +33,7 @@ PORTABLE_TYPES: Final = frozenset(
         "ConditioningConcat",
         "ConditioningSetArea",
         "ConditioningSetTimestepRange",
+        "ComfySwitchNode",
         "DisableNoise",
         "DualCFGGuider",
         "EmptyImage",

@@ -39,6 +39,25 @@ def invert_image(*, image: Image) -> Image:
   `hanzo_studio.nodes`. A new kind of diffusion network comes the same way: a module with `detect(weights)`, as those
   in `libs/diffusion/architectures`, under `hanzo_studio.architectures`. Installed is enough.
 
+## What else a node may do
+
+- Lists: `list[X]` as an output puts several values on one wire. A node is executed for each value of its longest list,
+  with the last value of shorter ones; one that `takes_lists` is executed once and gets a list for each input.
+- Lazy inputs: what feeds a `Widget(lazy=True)` is executed only if the function under `wants=` names that input. It gets
+  what is there, None for what is not, and is asked again until it names nothing new.
+- Waiting: an `async def` lets other nodes of the prompt be executed while it waits.
+- Holding up: `Blocked()` for a value keeps everything that needs it from being executed; `Blocked("why")` also tells the
+  client, and the run goes on.
+- Expanding: with `expands=True` a node may return `Expanded`, nodes to be executed in its place, built by `Subgraph`
+  (`libs/nodes/expansion.py`). They may expand again, which makes loops, up to 10,000 nodes in a run. What they make is
+  remembered like everything else, and they are shown at the node that they stand for.
+- Knowing itself: `hidden={"me": "UNIQUE_ID"}` fills the parameter `me` in; there are PROMPT, EXTRA_PNGINFO, UNIQUE_ID
+  and DYNPROMPT, the graph as it is by then (`libs/graph/growing.py`).
+- Judging: the function under `judge=` returns True or says what is wrong with the literals that it takes, whose bounds
+  are then not looked at; with `**inputs` it takes all. A parameter `input_types` gets the types of what is wired.
+- Changing by itself: while what the function under `changes=` returns for the literals stays equal, the result is
+  remembered; NaN is never equal.
+
 ## The types
 """
 

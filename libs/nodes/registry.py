@@ -49,6 +49,7 @@ FAMILIES = (
     "libs.nodes.cogvideo",
     "libs.nodes.preprocessing",
     "libs.nodes.meshes",
+    "libs.nodes.logic",
 )
 
 

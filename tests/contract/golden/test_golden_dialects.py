@@ -145,3 +145,15 @@ def test_a_real_entry_has_all_that_the_editor_requires(name: str):
     for group, names in entry["input_order"].items():
         assert names == list(entry["input"][group])
     assert json.loads(json.dumps(entry, allow_nan=False)) == entry
+
+
+def test_a_switch_says_that_what_comes_out_is_what_went_in():
+    entry: Any = object_info_entry(schemas()["ComfySwitchNode"], REAL)
+    kind, options = entry["input"]["required"]["on_true"]
+    assert kind == "COMFY_MATCHTYPE_V3"
+    assert options["template"] == {"template_id": "switch", "allowed_types": "*"}
+    assert options["lazy"] is True
+    assert entry["output"] == ["COMFY_MATCHTYPE_V3"]
+    assert entry["output_matchtypes"] == ["switch"]
+    definition: Any = node_definition(schemas()["ComfySwitchNode"], REAL)
+    assert definition["outputs"] == {"output": {"type": "*"}}

@@ -12,6 +12,7 @@ from libs.graph.schema import Catalogue
 from libs.graph.value import Node
 from libs.nodes.context import Interrupted
 from libs.nodes.judging import changes_of, judge_of
+from services.gpu_worker.calling import NodeTypes
 from services.gpu_worker.executor import Executor
 from services.gpu_worker.results import ResultMemory
 from tests.semantics.nodes import CALLS, TYPES
@@ -66,8 +67,9 @@ class Heard:
 class Bench:
     """Executes graphs with one memory."""
 
-    def __init__(self) -> None:
-        self.executor = Executor(TYPES, ResultMemory(2**24))
+    def __init__(self, types: NodeTypes = TYPES) -> None:
+        self.types = types
+        self.executor = Executor(types, ResultMemory(2**24))
         self.heard = Heard()
         self.stop_at_look = 0
 
@@ -76,11 +78,12 @@ class Bench:
             one.replace("_", ""): {"class_type": kind, "inputs": inputs}
             for one, (kind, inputs) in graph.items()
         }
-        checked = check(parse(cast("Any", prompt)), CATALOGUE, judge=judge_of(TYPES))
+        catalogue = self.executor.catalogue
+        checked = check(parse(cast("Any", prompt)), catalogue, judge=judge_of(self.types))
         nodes = list(checked.graph.nodes.values())
         CALLS.clear()
         self.heard = Heard(self.stop_at_look)
-        made = plan(checked.graph, CATALOGUE, checked.outputs, None, changes_of(nodes, TYPES))
+        made = plan(checked.graph, catalogue, checked.outputs, None, changes_of(nodes, self.types))
         context_of: Any = World
         return self.executor.execute(checked.graph, made, context_of, self.heard)
 

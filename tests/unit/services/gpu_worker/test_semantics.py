@@ -12,6 +12,7 @@ from libs.graph.parse import parse
 from libs.graph.refusal import GraphRefused
 from libs.nodes.context import Interrupted
 from libs.nodes.judging import changes_of, judge_of
+from libs.nodes.registry import load
 from services.gpu_worker.failing import NodeFailed
 from tests.semantics.nodes import CALLS, CHANGES, MEETINGS, TYPES, Meeting
 from tests.unit.services.gpu_worker.semantics import CATALOGUE, Bench, calls
@@ -48,6 +49,15 @@ def test_a_lazy_input_that_is_remembered_is_not_executed_again(bench: Bench):
     told = bench.run(**graph)
     assert set(told.cached) == {"yes"}
     assert calls("Word") == ["no"]
+
+
+@pytest.mark.parametrize(("switch", "chosen"), [(True, "yes"), (False, "no")])
+def test_a_switch_has_only_the_side_executed_that_it_passes_on(switch: bool, chosen: str):
+    bench = Bench({**TYPES, "ComfySwitchNode": load()["ComfySwitchNode"]})
+    graph = choosing(switch)
+    graph["choose"] = ("ComfySwitchNode", graph["choose"][1])
+    assert bench.shown(**graph) == [chosen]
+    assert calls("Word") == [chosen]
 
 
 def test_a_lazy_input_with_nothing_wired_to_it_cannot_be_asked_for(bench: Bench):
