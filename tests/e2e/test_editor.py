@@ -21,7 +21,7 @@ from libs.graph.value import Link
 from libs.nodes.templates import BY_NAME, TEMPLATES
 from services.gateway.editor import installed
 from tests.e2e.browsing import CHROMIUM, Studio, browser, visit
-from tests.e2e.houses import House, wait_until
+from tests.e2e.houses import ROOT, House, wait_until
 
 pytestmark = [
     pytest.mark.browser,
@@ -97,6 +97,7 @@ def as_sent(name: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.covers("R004", "R018", "R031")
 def test_whoever_comes_for_the_first_time_finds_the_demo_open(opened, studio):
     took = opened[1]
     print(f"the editor was ready after {took:.1f} s")
@@ -212,6 +213,23 @@ def test_a_dropped_picture_opens_as_the_graph_that_made_it(demo: Studio, api, ki
     demo.wait_for("() => app.graph.nodes.length > 8")
     assert demo.page.evaluate(AS_PROMPT) == before
     assert NOTE in {node["type"] for node in demo.nodes()}
+
+
+@pytest.mark.covers("R215", "R216")
+def test_a_picture_of_a_hip35_client_opens_as_its_graph(studio: Studio, api):
+    graph = json.loads((ROOT / "tests/data/hip35_example.json").read_text())
+    graph["nodes"]["1"]["inputs"]["ckpt_name"] = DEMO
+    graph["nodes"]["4"]["inputs"] |= {"width": 64, "height": 64}
+    graph["nodes"]["5"]["inputs"] |= {"steps": 4, "seed": random.randrange(2**40)}
+    prompt_id = api.post("/api/prompt", json={"prompt": graph}).json()["prompt_id"]
+    wait_until(lambda: api.get(f"/history/{prompt_id}").json(), 60, "it is made")
+    picture = released(api, ".png")
+    studio.load({"nodes": [], "links": [], "version": 0.4}, "before")
+    studio.drop(picture, "hip.png", "image/png")
+    studio.wait_for("() => app.graph.nodes.length === 7")
+    sent = studio.page.evaluate(AS_PROMPT)
+    sampler = next(node for node in sent.values() if node["class_type"] == "KSampler")
+    assert sampler["inputs"]["seed"] == graph["nodes"]["5"]["inputs"]["seed"]
 
 
 @pytest.mark.covers("R028")

@@ -69,3 +69,44 @@ def test_everything_in_one_graph_gives_the_same_pixels_again(house):
         other[node]["inputs"] |= changed
         (without,) = pictures(house, other)
         assert not np.array_equal(pixels(without), pixels(first)), node
+
+
+@pytest.mark.covers("R024", "R025")
+def test_what_one_sampler_made_leads_the_next_in_a_graph_of_everything(house):
+    graph = workflow("everything_in_one")
+    sampler = graph["5"]
+    graph |= {
+        "30": {"class_type": "Canny", "inputs": graph["16"]["inputs"] | {"image": ["6", 0]}},
+        "31": {
+            "class_type": "ControlNetApply",
+            "inputs": graph["18"]["inputs"] | {"image": ["30", 0]},
+        },
+        "32": {
+            "class_type": "LatentUpscale",
+            "inputs": {
+                "samples": ["5", 0],
+                "upscale_method": "bislerp",
+                "width": 128,
+                "height": 128,
+                "crop": "disabled",
+            },
+        },
+        "33": {
+            "class_type": "KSampler",
+            "inputs": sampler["inputs"]
+            | {"positive": ["31", 0], "latent_image": ["32", 0], "seed": 43, "denoise": 0.6},
+        },
+        "34": {"class_type": "VAEDecode", "inputs": {"samples": ["33", 0], "vae": ["1", 2]}},
+    }
+    graph["20"]["inputs"]["image"] = ["34", 0]
+    (made,) = pictures(house, graph)
+    assert pixels(made).shape == (512, 512, 3)
+    for node, changed in (
+        ("5", {"seed": 7}),
+        ("31", {"strength": 0.0}),
+        ("33", {"seed": 7}),
+    ):
+        other = copy.deepcopy(graph)
+        other[node]["inputs"] |= changed
+        (without,) = pictures(house, other)
+        assert not np.array_equal(pixels(without), pixels(made)), node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -197,3 +198,14 @@ def test_node_types_are_known_without_torch():
 def test_the_page_about_node_types_is_in_step():
     written = (Path(__file__).parents[4] / "docs/nodes.md").read_text(encoding="utf-8")
     assert written == page(schemas()), "run: python -m libs.nodes.handbook > docs/nodes.md"
+
+
+@pytest.mark.covers("R023")
+def test_every_node_type_is_one_operation_and_each_its_own():
+    functions = [schema.function for schema in schemas().values()]
+    assert len(set(functions)) == len(functions)
+    for function in functions:
+        module, _, name = function.partition(":")
+        assert callable(getattr(importlib.import_module(module), name)), function
+    roles = {"CheckpointLoaderSimple", "CLIPTextEncode", "KSampler", "VAEDecode", "ControlNetApply"}
+    assert roles <= set(schemas())
