@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import LatentFormat
+from libs.diffusion.pending import PendingPicture
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
 from libs.diffusion.values import PIXELS_PER_CELL, Latents, Mask, Picture
@@ -31,10 +33,21 @@ class Vae:
 
     network: Resident[AutoencoderKL]
     placement: Placement
+    meanwhile: bool = field(default=False, kw_only=True)
 
     def decode(self, latent: Latents) -> Picture:
         """Turn latents into pictures."""
-        return Picture(((self.decoded(latent.samples) + 1.0) / 2.0).clamp(0, 1).movedim(1, -1))
+        return Picture(self._colours(latent))
+
+    def decoding(self, latent: Latents) -> tuple[Picture, Callable[[], None] | None]:
+        """Turn latents into pictures, and return what makes them if they are not made yet."""
+        if not self.meanwhile:
+            return self.decode(latent), None
+        pending = PendingPicture(lambda: self._colours(latent))
+        return pending, pending.settle
+
+    def _colours(self, latent: Latents) -> Tensor:
+        return ((self.decoded(latent.samples) + 1.0) / 2.0).clamp(0, 1).movedim(1, -1)
 
     @torch.inference_mode()
     def decoded(self, samples: Tensor) -> Tensor:

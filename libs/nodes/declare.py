@@ -93,18 +93,18 @@ class Same:
 
 @dataclass(frozen=True)
 class Shown(Generic[V_co]):
-    """What an output node returns: its value, and what the clients get to see.
+    """What a node returns beside its value: what the clients get to see, None if that is nothing.
 
     A function as `ui` is called away from the sampling path, while the next nodes are executed:
-    files are encoded and saved in there.
+    files are encoded and saved in there, and pictures decoded.
     """
 
     value: V_co
-    ui: JsonObject | Callable[[], JsonObject]
+    ui: JsonObject | Callable[[], JsonObject | None] | None
 
     def told(self) -> JsonObject:
         """Return what the clients get to see, made now if it was not made yet."""
-        return self.ui() if callable(self.ui) else self.ui
+        return (self.ui() if callable(self.ui) else self.ui) or {}
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,10 @@ def decode(
     *,
     samples: Annotated[Latent, "What to decode."],
     vae: Annotated[Vae, "The VAE of the model that made it."],
-) -> Image:
+) -> Shown[Image]:
     """Turn latents into pictures."""
-    return vae.decode(samples)
+    image, make = vae.decoding(samples)
+    return Shown(image, make)
 
 
 @node("VAEEncode", title="VAE Encode", category="latent")

@@ -250,6 +250,9 @@ class Vae(Protocol):
     def decode(self, latent: Latent) -> Image:
         """Turn latents into pictures."""
 
+    def decoding(self, latent: Latent) -> tuple[Image, Callable[[], None] | None]:
+        """Turn latents into pictures, and return what makes them if they are not made yet."""
+
     def encode(self, image: Image) -> Latent:
         """Turn pictures into latents."""
 

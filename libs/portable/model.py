@@ -138,6 +138,10 @@ class Vae:
     folder: Path
     sessions: Sessions
 
+    def decoding(self, latent: Latents) -> tuple[Picture, None]:
+        """Turn latents into pictures; nothing is left to be made."""
+        return self.decode(latent), None
+
     def decode(self, latent: Latents) -> Picture:
         """Turn latents into pictures."""
         return _as_picture(self._decoded(latent.samples))

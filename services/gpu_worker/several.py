@@ -13,7 +13,7 @@ from libs.nodes.declare import Shown
 from libs.nodes.expansion import Blocked, Expanded
 
 Inputs: TypeAlias = Mapping[str, object]
-Shows: TypeAlias = Callable[[], JsonObject]
+Shows: TypeAlias = Callable[[], JsonObject | None]
 Ui: TypeAlias = JsonObject | Shows | None
 
 
@@ -140,11 +140,11 @@ def _items(value: Any, is_list: bool) -> Sequence[Any]:
     return value if is_list and not isinstance(value, Blocked) else [value]
 
 
-def _together(shown: Sequence[JsonObject]) -> JsonObject:
+def _together(shown: Sequence[JsonObject | None]) -> JsonObject | None:
     whole: JsonObject = {}
     for ui in shown:
-        for name, value in ui.items():
+        for name, value in (ui or {}).items():
             before = whole.get(name)
             both = isinstance(before, list) and isinstance(value, list)
             whole[name] = [*before, *value] if both else value  # type: ignore[misc]
-    return whole
+    return whole if any(ui is not None for ui in shown) else None

@@ -30,6 +30,8 @@ M = TypeVar("M", bound=nn.Module)
 STEP_CACHE_THRESHOLD: Final = 0.08
 HOPPER: Final = (9, 0)
 AMPERE: Final = (8, 0)
+# A GPU on which a VAE decodes beside a network that samples.
+ROOMY_GIB: Final = 20
 # In the order in which they are tried; the first that takes the shapes computes.
 PINNED_ATTENTION: Final = ("flash", "efficient", "math")
 ATTENTION: Final = {
@@ -44,11 +46,12 @@ COMPILED: Final[WeakSet[nn.Module]] = WeakSet()
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """What the choice depends on: the kind of device, its generation, and if it can compile."""
+    """What the choice depends on: the kind of device, its generation, if it can compile, its size."""
 
     kind: str
     capability: tuple[int, int] = (0, 0)
     compiler: bool = False
+    memory_gib: int = 0
 
     @classmethod
     def of(cls, device: torch.device) -> Self:
@@ -57,7 +60,8 @@ class DeviceFacts:
             return cls(device.type)
         # Triton builds its launcher with the C compiler of the machine.
         can_compile = find_spec("triton") is not None and _c_compiler() is not None
-        return cls("cuda", torch.cuda.get_device_capability(device), can_compile)
+        memory_gib = torch.cuda.get_device_properties(device).total_memory // 2**30
+        return cls("cuda", torch.cuda.get_device_capability(device), can_compile, memory_gib)
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,16 @@ class Levers:
     compiles: bool = False
     attention: tuple[str, ...] = ()
     step_cache: float = 0.0
+    decodes_meanwhile: bool = False
     turns: Turns | None = field(default=None, compare=False)
 
     def beside(self, turns: Turns) -> Levers:
         """Return what is done where runs are computed beside each other.
 
-        A step cache belongs to one course, and compiled blocks to one size of batch.
+        A step cache belongs to one course, and compiled blocks to one size of batch. One run
+        computes at a time, so that nothing is decoded in the meantime.
         """
-        return replace(self, turns=turns, step_cache=0.0, compiles=False)
+        return replace(self, turns=turns, step_cache=0.0, compiles=False, decodes_meanwhile=False)
 
     @property
     def changes_network(self) -> bool:
@@ -116,6 +122,8 @@ class Levers:
             facts["compiled"] = "regional"
         if self.step_cache:
             facts["step_cache"] = f"{self.step_cache:g}"
+        if self.decodes_meanwhile:
+            facts["decode"] = "meanwhile"
         return facts
 
 
@@ -133,6 +141,8 @@ def choose(profile: str, device: DeviceFacts) -> Levers:
         compiles=is_cuda and device.compiler and device.capability >= AMPERE,
         attention=_fastest(device.capability) if is_cuda else (),
         step_cache=STEP_CACHE_THRESHOLD,
+        # Both need room beside their weights at once.
+        decodes_meanwhile=not is_cuda or device.memory_gib >= ROOMY_GIB,
     )
 
 

@@ -39,4 +39,5 @@ def vae_in(shelf: Shelf, file: WeightsFile) -> Vae:
         config = file.configs.get("vae") or vae.diffusers_config(file.under(prefix))
         return build(lambda: AutoencoderKL.from_config(dict(config)), tensors)
 
-    return Vae(shelf.resident(file, "vae", load), shelf.placement)
+    network = shelf.resident(file, "vae", load)
+    return Vae(network, shelf.placement, meanwhile=shelf.levers.decodes_meanwhile)

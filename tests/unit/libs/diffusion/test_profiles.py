@@ -15,8 +15,8 @@ from libs.diffusion.fast.step_cache import SKIPPED_MAX, Shell, StepCache
 from libs.sampling.conditioning import Conditioning, Entry
 from tests.unit.libs.diffusion import layouts, tiny
 
-H100 = DeviceFacts("cuda", (9, 0), compiler=True)
-TURING = DeviceFacts("cuda", (7, 5), compiler=True)
+H100 = DeviceFacts("cuda", (9, 0), compiler=True, memory_gib=79)
+TURING = DeviceFacts("cuda", (7, 5), compiler=True, memory_gib=15)
 
 
 def test_the_exact_profile_changes_nothing_on_a_cpu_and_pins_attention_on_a_gpu():
@@ -25,7 +25,9 @@ def test_the_exact_profile_changes_nothing_on_a_cpu_and_pins_attention_on_a_gpu(
 
 
 def test_the_fast_profile_pulls_what_a_device_has():
-    assert choose("fast", DeviceFacts("cpu", compiler=True)) == Levers(step_cache=0.08)
+    assert choose("fast", DeviceFacts("cpu", compiler=True)) == Levers(
+        step_cache=0.08, decodes_meanwhile=True
+    )
     newest = choose("fast", H100)
     assert newest.channels_last
     assert newest.compiles
@@ -34,6 +36,8 @@ def test_the_fast_profile_pulls_what_a_device_has():
     assert not choose("fast", replace(H100, compiler=False)).compiles
     assert choose("fast", TURING).attention == ("efficient", "math")
     assert not choose("fast", TURING).compiles
+    assert newest.decodes_meanwhile
+    assert not choose("fast", TURING).decodes_meanwhile
 
 
 def test_every_lever_is_named_in_the_fingerprint():
@@ -43,6 +47,7 @@ def test_every_lever_is_named_in_the_fingerprint():
         "attention": "sdpa:cudnn>flash>efficient>math",
         "compiled": "regional",
         "step_cache": "0.08",
+        "decode": "meanwhile",
     }
 
 

@@ -72,7 +72,6 @@ def test_the_advanced_sampler_does_a_part_of_the_steps():
     [
         ("CLIPTextEncode", "clip", {"text": "a fox"}, "encode", ("a fox",)),
         ("CLIPSetLastLayer", "clip", {"stop_at_clip_layer": -2}, "stopping_at", (-2,)),
-        ("VAEDecode", "vae", {"samples": "l"}, "decode", ("l",)),
         ("VAEEncode", "vae", {"pixels": "i"}, "encode", ("i",)),
         (
             "VAEEncodeForInpaint",
@@ -119,6 +118,14 @@ def test_a_node_asks_the_value_it_is_about(name, asked_of, inputs, method, args)
     value = Recorder()
     TYPES[name](**{asked_of: value}, **inputs)
     assert asked(value) == (method, args, {})
+
+
+def test_a_picture_is_decoded_now_or_while_the_next_nodes_are_executed():
+    for make in (None, lambda: None):
+        vae = Recorder(decoding=("picture", make))
+        shown = TYPES["VAEDecode"](samples="l", vae=vae)
+        assert asked(vae) == ("decoding", ("l",), {})
+        assert (shown.value, shown.ui) == ("picture", make)
 
 
 def test_a_latent_is_kept_with_its_workflow():
