@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,6 +18,7 @@ from libs.store.readmodels import (
     api_keys,
     checkpoint,
     event_log,
+    jobs,
     outputs,
     prompts,
     sessions,
@@ -24,6 +26,7 @@ from libs.store.readmodels import (
     workers,
 )
 from libs.store.readmodels.accounts import AccountPage
+from libs.store.readmodels.jobs import Choice, JobRow
 from libs.store.readmodels.outputs import OutputRow
 from libs.store.readmodels.prompts import PromptRow
 from libs.store.readmodels.uploads import Folder, UploadRow
@@ -38,6 +41,14 @@ class Finished:
     """A prompt that has ended, and the files of the attempt that counts."""
 
     row: PromptRow
+    outputs: tuple[OutputRow, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A finished prompt as a line of a list, and its released files."""
+
+    row: JobRow
     outputs: tuple[OutputRow, ...]
 
 
@@ -81,13 +92,19 @@ class Archive:
                 before=before,
             )
             found = await outputs.of_prompts(connection, tenant, [row.prompt_id for row in rows])
-        return [
-            Finished(
-                row,
-                tuple(output for output in found[row.prompt_id] if output.state == "released"),
-            )
-            for row in rows
-        ]
+        return [Finished(row, _released(found[row.prompt_id])) for row in rows]
+
+    async def jobs(
+        self, owner: Owner, choice: Choice, *, offset: int, limit: int
+    ) -> tuple[list[Job], int]:
+        """Return some finished prompts in order, and how many there are in all."""
+        if not choice.outcomes:
+            return [], 0
+        async with reading(self.database) as connection:
+            total = await jobs.count(connection, *owner, choice)
+            rows = await jobs.page(connection, *owner, choice, offset=offset, limit=limit)
+            found = await outputs.of_prompts(connection, owner[0], [r.prompt_id for r in rows])
+        return [Job(row, _released(found[row.prompt_id])) for row in rows], total
 
     async def history_ids(
         self, owner: Owner, items_max: int, *, prompt_id: str | None = None
@@ -184,6 +201,12 @@ class Archive:
         async with reading(self.database) as connection:
             return await uploads.names(connection, *owner, folder)
 
+    async def output_names(self, owner: Owner, items_max: int) -> list[str]:
+        """Return the names of the newest files of finished prompts, the newest first."""
+        async with reading(self.database) as connection:
+            found = await outputs.newest_names(connection, *owner, "output", items_max)
+        return [f"{folder}/{name}" if folder else name for folder, name in found]
+
     async def fleet(self) -> list[WorkerRow]:
         """Return the newest worker of every slot."""
         async with reading(self.database) as connection:
@@ -200,6 +223,10 @@ class Archive:
         """Keep an upload; False when its name is taken and must stay."""
         async with writing(self.database) as connection:
             return await uploads.add(connection, upload, overwrite=overwrite)
+
+
+def _released(found: Iterable[OutputRow]) -> tuple[OutputRow, ...]:
+    return tuple(output for output in found if output.state == "released")
 
 
 def _principal(row: api_keys.ApiKeyRow | None) -> Principal | None:

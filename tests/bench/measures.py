@@ -9,6 +9,7 @@ from importlib import import_module
 from tests.bench import (
     demo,
     fanout,
+    lists,
     machine,
     memory,
     start,
@@ -80,6 +81,11 @@ MEASURES: dict[str, Measure] = {
             "dropped_clients": Limit(0, "clients"),
             "refused": Limit(0, "prompts"),
         },
+    ),
+    "lists": Measure(
+        "Lists behind 10,000 finished prompts",
+        lists.measure,
+        {"slowest_p95_ms": Limit(100, "ms")},
     ),
     "demo": Measure("The demo picture", demo.measure),
     "engine": Measure("The engine beside its bare networks", _by_itself("engine"), ENGINE),

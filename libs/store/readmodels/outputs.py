@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import BigInteger, Column, Index, Integer, Select, Table, Text, select
+from sqlalchemy import BigInteger, Column, Index, Integer, Select, Table, Text, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.events.base import Event
@@ -43,6 +43,13 @@ OUTPUTS = Table(
     Column("last_seq", BigInteger, nullable=False),
 )
 Index("outputs_name", OUTPUTS.c.tenant, OUTPUTS.c.filename, OUTPUTS.c.subfolder, OUTPUTS.c.folder)
+RELEASED: Final = text("outputs.state = 'released'")
+Index(
+    "outputs_newest",
+    OUTPUTS.c.tenant,
+    OUTPUTS.c.first_seq,
+    postgresql_where=text("state = 'released'"),
+)
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,32 @@ async def of_prompts(
     for row in rows:
         by_prompt[row.prompt_id].append(row)
     return by_prompt
+
+
+async def newest_names(
+    connection: AsyncConnection, tenant: str, user_id: str, folder: str, items_max: int
+) -> list[tuple[str, str]]:
+    """Return subfolder and name of the newest files of finished prompts, the newest first."""
+    query = (
+        select(OUTPUTS.c.subfolder, OUTPUTS.c.filename)
+        .join(
+            PROMPTS,
+            (PROMPTS.c.tenant == OUTPUTS.c.tenant)
+            & (PROMPTS.c.prompt_id == OUTPUTS.c.prompt_id)
+            & (PROMPTS.c.attempt == OUTPUTS.c.attempt),
+        )
+        .where(
+            OUTPUTS.c.tenant == tenant,
+            RELEASED,
+            OUTPUTS.c.folder == folder,
+            PROMPTS.c.user_id == user_id,
+            PROMPTS.c.state == "ended",
+            PROMPTS.c.hidden.is_(False),
+        )
+        .order_by(OUTPUTS.c.first_seq.desc(), OUTPUTS.c.index)
+        .limit(items_max)
+    )
+    return [(row.subfolder, row.filename) for row in await connection.execute(query)]
 
 
 async def _rows(connection: AsyncConnection, query: Select[Any]) -> list[OutputRow]:

@@ -117,6 +117,16 @@ Index(
     PROMPTS.c.ended_seq,
     postgresql_where=OF_CLIENT,
 )
+Index(
+    "prompts_created",
+    PROMPTS.c.tenant,
+    PROMPTS.c.user_id,
+    PROMPTS.c.submitted_at,
+    PROMPTS.c.number,
+    # All that a list shows: the rows themselves, which are wide, are not read.
+    postgresql_include=["prompt_id", "outcome", "started_at", "ended_at"],
+    postgresql_where=IN_HISTORY,
+)
 Index("prompts_number", PROMPTS.c.number)
 
 

@@ -20,9 +20,10 @@ from services.gateway.domain.frames import Frame
 from services.gateway.domain.story import Story
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Listener
+from services.gateway.joblist import job_of_story
 from services.gateway.openapi import operations as told
 from services.gateway.resuming import since_of
-from services.gateway.routes.jobs import job_of_finished, job_of_story
+from services.gateway.routes.jobs import job_of_finished
 from services.gateway.routes.prompts import CATCH_UP_SECONDS
 from services.gateway.routes.table import Route
 

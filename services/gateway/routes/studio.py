@@ -152,13 +152,7 @@ class StudioRoutes:
             return JSONResponse(await self.gateway.archive.uploads(who.owner, kind))
         if kind != "output":
             raise Refused("type must be one of output, input, temp", field="type")
-        finished = await self.gateway.archive.history(who.owner, max_items=LISTED_MAX)
-        names = [
-            f"{output.subfolder}/{output.filename}" if output.subfolder else output.filename
-            for prompt in reversed(finished)
-            for output in prompt.outputs
-        ]
-        return JSONResponse(names[:LISTED_MAX])
+        return JSONResponse(await self.gateway.archive.output_names(who.owner, LISTED_MAX))
 
     async def free(self, request: Request) -> Response:
         """Take note of a wish for memory: workers free it by themselves when they need it."""

@@ -221,7 +221,7 @@ async def test_a_gateway_that_has_not_read_the_queue_says_so(engine: AsyncEngine
         assert "queue" in ready.json()["missing"][0]
 
 
-@pytest.mark.parametrize("path", ["/user.css", "/templates/index.en.json", "/api/none", "/a/b/c"])
+@pytest.mark.parametrize("path", ["/user.css", "/templates/none.jpg", "/api/none", "/a/b/c"])
 async def test_unknown_paths_stay_unknown(house: House, path: str):
     answer = await house.http.get(path)
     assert answer.status_code == 404
@@ -251,3 +251,37 @@ async def test_a_new_gateway_knows_the_queue_of_the_one_before(engine: AsyncEngi
         queue = (await house.http.get("/queue")).json()
         assert [item[1] for item in queue["queue_running"]] == [running]
         assert queue["queue_pending"] == []
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("sort_by", ["created_at", "execution_duration"])
+async def test_the_pages_of_the_list_are_the_whole_list_in_its_order(
+    house: House, sort_by: str, order: str
+):
+    house.accept_all()
+    done = [await house.post() for _ in range(4)]
+    for prompt_id in done[1:]:
+        await house.run(prompt_id)
+    await house.lease(done[0])
+    await house.end(done[0], "failed")
+    await in_history(house, *done)
+    running, *waiting = [await house.post() for _ in range(4)]
+    await house.lease(running)
+    path = f"/api/jobs?sort_by={sort_by}&sort_order={order}"
+
+    async def of(query: str) -> list[str]:
+        return [job["id"] for job in (await house.http.get(path + query)).json()["jobs"]]
+
+    whole = await of("&limit=50")
+    assert sorted(whole) == sorted([*done, running, *waiting])
+    if sort_by == "created_at":
+        created = [*done, running, *waiting]
+        assert whole == (created if order == "asc" else created[::-1])
+    for size in (1, 3):
+        pages = [await of(f"&limit={size}&offset={offset}") for offset in range(0, 9, size)]
+        assert [prompt_id for page in pages for prompt_id in page] == whole
+    last = (await house.http.get(path + "&limit=3&offset=6")).json()["pagination"]
+    assert last == {"offset": 6, "limit": 3, "total": 8, "has_more": False}
+    assert await of("&status=failed") == [done[0]]
+    assert set(await of("&status=completed,in_progress")) == {*done[1:], running}
+    assert await of("&limit=99999999999999999999&offset=99999999999999999999") == []
