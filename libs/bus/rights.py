@@ -21,6 +21,7 @@ from libs.events.asks import LEASE_SUBJECT
 from libs.events.base import subject
 from libs.events.catalogue import EVENTS
 from libs.events.signals import (
+    FREE_SUBJECT,
     RECORDED_SUBJECT,
     control_subject,
     heartbeat_subject,
@@ -68,7 +69,13 @@ ROLES: Final[Mapping[str, Role]] = {
         reads_letters=True,
     ),
     "gateway": Role(
-        hears=(RECORDED_SUBJECT, progress_subject("*", "*"), preview_subject("*", "*")),
+        sends=(FREE_SUBJECT,),
+        hears=(
+            RECORDED_SUBJECT,
+            progress_subject("*", "*"),
+            preview_subject("*", "*"),
+            heartbeat_subject("*"),
+        ),
     ),
     WORKER: Role(
         sends=(
@@ -77,7 +84,7 @@ ROLES: Final[Mapping[str, Role]] = {
             heartbeat_subject("*"),
             LEASE_SUBJECT,
         ),
-        hears=(control_subject("*"),),
+        hears=(control_subject("*"), FREE_SUBJECT),
         counters=("*",),
     ),
 }

@@ -34,6 +34,9 @@ def control_subject(worker_id: str) -> str:
     return f"{CONTROL_PREFIX}.{worker_id}"
 
 
+FREE_SUBJECT = f"{CONTROL_PREFIX}.every.free"
+
+
 class Placed(Wire):
     """News of a node; one that an expansion made says where it belongs, as `NodeFinished` does."""
 
@@ -94,6 +97,13 @@ class Committed(Wire):
 
     stream: str
     seq: int
+
+
+class Free(Wire):
+    """Workers should let go of what they keep, when nothing is executed."""
+
+    models: bool = False
+    results: bool = False
 
 
 class Stop(Wire):

@@ -16,6 +16,7 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from libs.telemetry.recent import RECENT
 from libs.telemetry.redaction import Redaction, told
 from libs.telemetry.scope import SCOPE, SERVICE, trace_id
 from libs.telemetry.settings import LogForm
@@ -96,7 +97,9 @@ class _Finish:
         leading = {key: event.pop(key) for key in LEADING if key in event}
         rest = {key: _bounded(value) for key, value in event.items()}
         line = self._render(logger, name, {**leading, **rest})
-        return self._redaction.masked(str(line))
+        masked = self._redaction.masked(str(line))
+        RECENT.add(masked)
+        return masked
 
 
 def _whereabouts(process: str) -> Processor:

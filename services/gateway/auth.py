@@ -32,7 +32,9 @@ class Principal:
         return (self.tenant, self.user_id)
 
 
-LOCAL: Final = Principal("local", "local", account_of("local"), "owner")
+# Of the one user of a machine, and of whoever was given a key of this tier: they run the house.
+OWNER_TIER: Final = "owner"
+LOCAL: Final = Principal("local", "local", account_of("local"), OWNER_TIER)
 
 
 class Keys(Protocol):

@@ -19,10 +19,12 @@ from services.gateway.commands import Commands
 from services.gateway.documents import Documents
 from services.gateway.editor import Editor
 from services.gateway.files import Files
+from services.gateway.fleet import Fleet
 from services.gateway.hub import Hub
 from services.gateway.jobs import Jobs
 from services.gateway.live import Live
 from services.gateway.logins import Logins
+from services.gateway.logs import Logs
 from services.gateway.resuming import Resuming
 from services.gateway.settings import GatewaySettings
 
@@ -47,6 +49,8 @@ class Gateway:
     documents: Documents
     editor: Editor | None
     logins: Logins
+    fleet: Fleet
+    logs: Logs
     resuming: Resuming
     now: Callable[[], datetime]
 

@@ -139,6 +139,10 @@ class Hub:
             if not self._owners[socket.owner[0]]:
                 del self._owners[socket.owner[0]]
 
+    def has(self, owner: Owner, client_id: str) -> bool:
+        """Say whether a client is connected."""
+        return client_id in self._sockets.get(owner, {})
+
     def tell(self, owner: Owner, client_id: str, frames: Iterable[Frame]) -> None:
         """Send frames to the one client that they are for, if it is here."""
         socket = self._sockets.get(owner, {}).get(client_id) if client_id else None

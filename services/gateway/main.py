@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.chassis.service import Resources, Service
 from libs.telemetry.http import Traced
+from libs.telemetry.recent import RECENT
 from services.gateway import errors, metrics
 from services.gateway.admission import Admission
 from services.gateway.archive import Archive
@@ -22,11 +23,13 @@ from services.gateway.commands import Commands
 from services.gateway.documents import Documents
 from services.gateway.editor import Editor, EditorFiles, installed
 from services.gateway.files import Files
+from services.gateway.fleet import Fleet
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Hub
 from services.gateway.jobs import Jobs
 from services.gateway.live import Live
 from services.gateway.logins import Logins
+from services.gateway.logs import Logs
 from services.gateway.previewing import Previewing
 from services.gateway.rendering import Rendering
 from services.gateway.resuming import Resuming
@@ -77,6 +80,8 @@ def build(resources: Resources, settings: GatewaySettings | None = None) -> Serv
             "progress": live.hear_progress,
             "tick": live.tick,
             "previews": previewing.hear,
+            "fleet": gateway.fleet.hear,
+            "logs": gateway.logs.tell,
         },
         app=build_app(gateway),
         host=settings.host,
@@ -117,6 +122,8 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
         documents=documents,
         editor=installed() if settings.editor else None,
         logins=Logins(archive, settings.session_seconds, resources.now, time.monotonic),
+        fleet=Fleet(resources.bus, time.monotonic),
+        logs=Logs(RECENT, hub),
         resuming=Resuming(archive, live, rendering),
         now=resources.now,
     )

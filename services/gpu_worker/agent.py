@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar, cast
 
 import structlog
@@ -43,6 +44,7 @@ from services.gpu_worker.kept import KeptResults
 from services.gpu_worker.metrics import Busy
 from services.gpu_worker.outlet import Outlet
 from services.gpu_worker.settings import WorkerSettings
+from services.gpu_worker.wishes import heed_wishes
 
 log = structlog.get_logger(__name__)
 
@@ -92,9 +94,10 @@ class Agent:
     async def run(self) -> None:
         """Work until cancelled, then finish the jobs in hand or hand them back."""
         name_worker(self.worker_id)
+        wishes = partial(heed_wishes, self.bus, self.engine)
         helpers = [
             asyncio.create_task(part())
-            for part in (self.engine.run, self._beat, self._heed, self._introduce)
+            for part in (self.engine.run, self._beat, self._heed, wishes, self._introduce)
         ]
         work = asyncio.create_task(self._work())
         try:

@@ -40,7 +40,7 @@ from services.gpu_worker.crew import Crew, Orders
 from services.gpu_worker.digests import Digests, File
 from services.gpu_worker.executor import Executor
 from services.gpu_worker.failing import NodeFailed
-from services.gpu_worker.frames import Link, Mark, mark_of
+from services.gpu_worker.frames import FREE, Frame, Link, Mark, mark_of
 from services.gpu_worker.planning import Prepared, prepared, said_of
 from services.gpu_worker.portable import PortableBackend, open_portable
 from services.gpu_worker.results import ResultMemory
@@ -75,7 +75,7 @@ class Engine:
     def hear(self) -> None:
         """Read what the agent says; when it is gone there is nobody to work for."""
         while (frame := self.link.read()) is not None:
-            if frame.kind == "job":
+            if frame.kind in ("job", FREE):
                 self.orders.put(frame)
             elif frame.kind == "reply":
                 self.calls.answered(frame)
@@ -100,12 +100,25 @@ class Engine:
         if backend.turns is not None:
             self.crew.size = backend.turns.runs_max
         while True:
-            job = Job.of(self.orders.take().facts)
+            order = self.orders.take()
+            if order.kind == FREE:
+                self.crew.alone(partial(self._free, executor.memory, backend, order))
+                continue
+            job = Job.of(order.facts)
             work = partial(self._execute, executor, backend, job)
             if backend.turns is None or job.profile == EXACT:
                 self.crew.alone(work)
             else:
                 self.crew.beside(work)
+
+    def _free(self, memory: ResultMemory, backend: Backend | PortableBackend, wish: Frame) -> None:
+        """Let go of networks and results that are kept for later; nothing is executed now."""
+        if wish.facts.get("models"):
+            backend.loader.cache.free()
+        if wish.facts.get("results"):
+            memory.free()
+        self.orders.close(mark_of(wish.facts))
+        self.link.send("room", backend.room())
 
     def _execute(self, executor: Executor, backend: Backend | PortableBackend, job: Job) -> None:
         self.watching.present = Stopwatch(on=job.traced)

@@ -21,6 +21,8 @@ from libs.nodes.context import OUTPUT_BYTES_MAX, OutputFile
 HEADER_BYTES_MAX: Final = 64 * 1024 * 1024
 BLOB_BYTES_MAX: Final = OUTPUT_BYTES_MAX
 BLOBS_MAX: Final = 64
+# The kind of a frame that is no attempt's: the engine is to let go of what it keeps.
+FREE: Final = "free"
 _LENGTH: Final = struct.Struct(">I")
 
 # An attempt, by its prompt and its number.

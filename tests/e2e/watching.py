@@ -17,9 +17,11 @@ END_SECONDS_MAX = 120
 class Watcher:
     """One socket; remembers all frames, binary ones as their length."""
 
-    def __init__(self, house: House, client_id: str = "") -> None:
+    def __init__(self, house: House, client_id: str = "", since: int | None = None) -> None:
         self.client_id = client_id or uuid.uuid4().hex
         address = house.url.replace("http", "ws", 1) + f"/ws?clientId={self.client_id}"
+        if since is not None:
+            address += f"&since={since}"
         self._opening = connect(address, max_size=None)
         self.socket: ClientConnection
         self.frames: list[dict[str, Any]] = []

@@ -114,8 +114,10 @@ PREVIEW: Final = Doc(
 METADATA: Final = Doc(
     "editor", {}, (FOLDER, Param("filename", "Name of a model file.")), errors=NOT_HERE
 )
-LOGS: Final = Doc("editor", {200: Answer("No lines.", (Text,), example="")})
-RAW_LOGS: Final = Doc("editor", {200: Answer("No lines.", (LogLines,))})
+LOGS: Final = Doc(
+    "editor", {200: Answer("The newest lines; none for whoever does not run the house.", (Text,))}
+)
+RAW_LOGS: Final = Doc("editor", {200: Answer("The same, one by one.", (LogLines,))})
 COMMAND_ERRORS: Final = (400, 401, 403, 413, 503)
 SUBSCRIBE: Final = Doc("editor", {200: DONE}, body=Body(Wish), errors=COMMAND_ERRORS)
 PATHS: Final = Doc("editor", NONE, errors=())

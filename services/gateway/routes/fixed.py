@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from libs.core.jsonvalue import Json, JsonObject
+from libs.core.jsonvalue import JsonObject
+from services.gateway.fleet import memory_of_this_machine
 from services.gateway.gateway import Gateway
 from services.gateway.openapi import operations as told
 from services.gateway.routes.table import Route
@@ -18,7 +19,6 @@ from services.gateway.settings import GatewaySettings
 
 # The protocol that is spoken here is the one of this version.
 SPOKEN_VERSION = "0.33.0"
-MIB = 1024 * 1024
 
 
 def server_features(settings: GatewaySettings) -> JsonObject:
@@ -54,33 +54,21 @@ class FixedRoutes:
         return JSONResponse(server_features(self.gateway.settings))
 
     async def system_stats(self, request: Request) -> Response:
-        """Return versions, and the devices of the fleet."""
+        """Return versions, this machine's memory, and the devices of the fleet."""
         await self.gateway.who(request)
         fleet = await self.gateway.archive.fleet()
-        devices: list[Json] = [
-            {
-                "name": worker.device,
-                "type": worker.backend,
-                "index": index,
-                "vram_total": worker.vram_mib * MIB,
-                "vram_free": worker.vram_mib * MIB,
-                "torch_vram_total": worker.vram_mib * MIB,
-                "torch_vram_free": worker.vram_mib * MIB,
-            }
-            for index, worker in enumerate(fleet)
-            if worker.state == "up"
-        ]
+        ram_total, ram_free = memory_of_this_machine()
         system: JsonObject = {
             "os": sys.platform,
-            "ram_total": 0,
-            "ram_free": 0,
+            "ram_total": ram_total,
+            "ram_free": ram_free,
             "comfyui_version": SPOKEN_VERSION,
             "python_version": platform.python_version(),
             "pytorch_version": next((w.software.get("torch", "") for w in fleet), ""),
             "embedded_python": False,
             "argv": [],
         }
-        return JSONResponse({"system": system, "devices": devices})
+        return JSONResponse({"system": system, "devices": self.gateway.fleet.devices(fleet)})
 
     async def embeddings(self, request: Request) -> Response:
         """Return the names of the fleet's embeddings."""

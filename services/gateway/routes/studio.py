@@ -12,15 +12,17 @@ from starlette.responses import JSONResponse, Response
 from libs.core.errors import NotFound, Refused
 from libs.core.jsonvalue import Json
 from libs.nodes.handbook import help_page
+from services.gateway.auth import OWNER_TIER
+from services.gateway.domain.submission import client_id, flag
 from services.gateway.gateway import Gateway
 from services.gateway.http import read_command
+from services.gateway.logs import shown
 from services.gateway.openapi import studio as told
 from services.gateway.routes.nodes import HIDDEN_FOLDERS
 from services.gateway.routes.table import Route
 
 SUFFIXES: Final[tuple[str, ...]] = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 LISTED_MAX: Final = 1_000
-COLUMNS, ROWS = 80, 24
 
 
 @dataclass(frozen=True)
@@ -129,19 +131,22 @@ class StudioRoutes:
         raise NotFound("Nothing is known of what is written in this file", field="filename")
 
     async def logs(self, request: Request) -> Response:
-        """Return no lines: the logs of a fleet are not its users'."""
-        await self.gateway.who(request)
-        return JSONResponse("")
+        """Return the newest lines of this process's log to whoever runs the house."""
+        who = await self.gateway.who(request)
+        return JSONResponse("".join(f"{line.text}\n" for line in self.gateway.logs.of(who)))
 
     async def raw_logs(self, request: Request) -> Response:
-        """Return no lines, and the size of a terminal."""
-        await self.gateway.who(request)
-        return JSONResponse({"entries": [], "size": {"cols": COLUMNS, "rows": ROWS}})
+        """Return the same lines one by one, with their times."""
+        who = await self.gateway.who(request)
+        return JSONResponse(shown(self.gateway.logs.of(who)))
 
     async def subscribe(self, request: Request) -> Response:
-        """Take note that a log panel is open; there will be no lines."""
-        await self.gateway.who(request)
-        await read_command(request)
+        """Tell a client of new lines by frames `logs`, or no more: `clientId`, `enabled`."""
+        who = await self.gateway.who(request)
+        command = await read_command(request)
+        named = command.get("clientId", "")
+        on = flag(command.get("enabled"), "enabled")
+        self.gateway.logs.subscribe(who, client_id(named), on=on)
         return Response(status_code=200)
 
     async def files(self, request: Request) -> Response:
@@ -155,7 +160,12 @@ class StudioRoutes:
         return JSONResponse(await self.gateway.archive.output_names(who.owner, LISTED_MAX))
 
     async def free(self, request: Request) -> Response:
-        """Take note of a wish for memory: workers free it by themselves when they need it."""
-        await self.gateway.who(request)
-        await read_command(request)
+        """Let workers forget models and results between two runs, if the caller runs the house."""
+        who = await self.gateway.who(request)
+        command = await read_command(request)
+        models = flag(command.get("unload_models"), "unload_models")
+        memory = flag(command.get("free_memory"), "free_memory")
+        if who.tier == OWNER_TIER and (models or memory):
+            # As in ComfyUI: whoever frees memory unloads the models as well.
+            await self.gateway.fleet.free(models=True, results=memory)
         return Response(status_code=200)

@@ -186,6 +186,7 @@ OTHERS = {
     "sig.v1.acme.progress.p1": {"gpu_worker"},
     "sig.v1.acme.preview.p1": {"gpu_worker"},
     "ask.v1.lease": {"gpu_worker"},
+    "ctl.v1.every.free": {"gateway"},
     "$KV.leaders.other": set(),
     "evt.v1.acme.unheard.p1": set(),
     "$SYS.REQ.SERVER.PING": set(),
@@ -209,9 +210,10 @@ HEARD = {
     RECORDED_SUBJECT: {"gateway"},
     "sig.v1.*.progress.*": {"gateway"},
     "sig.v1.*.preview.*": {"gateway"},
-    "sig.v1.worker.*": {"scheduler"},
+    "sig.v1.worker.*": {"scheduler", "gateway"},
     "ask.v1.lease": {"scheduler"},
     "ctl.v1.*": {"gpu_worker"},
+    "ctl.v1.every.free": {"gpu_worker"},
 }
 
 

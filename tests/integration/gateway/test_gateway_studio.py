@@ -98,8 +98,6 @@ async def test_the_licences_name_the_editor_and_its_source(installed: editor.Edi
         ("/node_replacements", {}),
         ("/api/workflow_templates", {}),
         ("/templates/index_logo.json", {}),
-        ("/internal/logs", ""),
-        ("/internal/logs/raw", {"entries": [], "size": {"cols": 80, "rows": 24}}),
         ("/internal/folder_paths", {}),
         ("/internal/files/input", []),
         ("/internal/files/output", []),

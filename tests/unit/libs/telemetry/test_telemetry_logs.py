@@ -18,6 +18,7 @@ import uvicorn
 from libs.core.errors import NotFound, Unavailable
 from libs.telemetry.logs import name_worker, set_up_logs
 from libs.telemetry.process import name_service
+from libs.telemetry.recent import RECENT, Recent
 from libs.telemetry.scope import SCOPE, SERVICE, Scope
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -226,3 +227,20 @@ def test_a_text_that_would_fill_the_log_is_cut(sink):
     set_up_logs("gateway", sink=sink)
     structlog.get_logger("x").info("said", words="x" * 100_000, nested=["y" * 100_000])
     assert len(sink.getvalue()) < 5_000
+
+
+def test_what_is_written_is_remembered_as_it_was_written(sink):
+    set_up_logs("gateway", sink=sink, secrets=["hunter22"])
+    structlog.get_logger("x").warning("told", word="hunter22", key="sk-hanzo-" + "0" * 68)
+    newest = RECENT.after()[-1].text
+    assert sink.getvalue() == f"{newest}\n"
+    assert "told" in newest
+    assert "hunter22" not in newest
+
+
+def test_the_memory_of_lines_is_bounded_and_goes_on_from_a_line():
+    recent = Recent(lines_max=2)
+    for text in ("one", "two", "three"):
+        recent.add(text)
+    assert [line.text for line in recent.after()] == ["two", "three"]
+    assert [line.text for line in recent.after(2)] == ["three"]
