@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvloop
 
@@ -24,6 +26,11 @@ CONNECTING_AT_ONCE = 32
 POSTING_AT_ONCE = 8
 OPEN_MAX = 16
 LINGER_SECONDS = 0.5
+# Every so many-th client is cut off when its prompt begins, and comes back after a while.
+CUT_OFF_EVERY = 10
+AWAY_SECONDS = 10.0
+LIFECYCLE = ["execution_start", "execution_cached", "executed"]
+LIFECYCLE += ["execution_complete", "execution_success", "executing"]
 
 
 @dataclass
@@ -38,15 +45,35 @@ class Person:
     told_at: float = 0.0
     told_of: list[str] = field(default_factory=list)
     frames: int = 0
+    place: int = 0
+    certain: list[str] = field(default_factory=list)
+    began: asyncio.Event = field(default_factory=asyncio.Event)
     told: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, text: bytes) -> None:
         """Count every frame; note the end."""
         self.frames += 1
+        if self.is_cut_off:
+            self._remember(json.loads(text))
         if prompt_id := ended_prompt(text):
             self.told_of.append(prompt_id)
             self.told_at = time.monotonic()
             self.told.set()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Say whether this one is away in the middle of its run."""
+        return self.number % CUT_OFF_EVERY == 0
+
+    def _remember(self, frame: dict[str, Any]) -> None:
+        """Keep the lifecycle, which is told once and in order however often one connects."""
+        if frame["seq"] < self.place:
+            self.certain.append("a step back")
+        self.place = frame["seq"]
+        over = frame["type"] != "executing" or frame["data"]["node"] is None
+        if frame["type"] in LIFECYCLE and over:
+            self.certain.append(frame["type"])
+            self.began.set()
 
 
 async def run(url: str, clients: int, seconds_max: float) -> None:
@@ -73,6 +100,8 @@ async def run(url: str, clients: int, seconds_max: float) -> None:
         ended_ms=[(p.told_at - p.submitted_at) * 1000 for p in people if p.told.is_set()],
         refused=sum(not person.prompt_id for person in people),
         wrong=sum(p.told_of != [p.prompt_id] for p in people if p.prompt_id or p.told_of),
+        cut_off=sum(person.is_cut_off for person in people),
+        not_resumed=sum(p.is_cut_off and p.certain != LIFECYCLE for p in people if p.prompt_id),
         dropped=sum(person.listener is None or person.listener.lost.is_set() for person in people),
         frames=sum(person.frames for person in people),
     )
@@ -91,15 +120,23 @@ async def _post(waiting: Iterator[Person], url: str, room: asyncio.Semaphore) ->
         person.submitted_at = time.monotonic()
         person.prompt_id = await wire.submit(tiny_graph(person.number), person.client_id)
         if person.prompt_id:
-            tellings.append(asyncio.create_task(_told(person, room)))
+            tellings.append(asyncio.create_task(_told(person, url, room)))
         else:
             room.release()
     await asyncio.gather(*tellings)
     wire.close()
 
 
-async def _told(person: Person, room: asyncio.Semaphore) -> None:
+async def _told(person: Person, url: str, room: asyncio.Semaphore) -> None:
     assert person.listener is not None
+    if person.is_cut_off:
+        await person.began.wait()
+        person.listener.close()
+        # Nobody waits for it meanwhile.
+        room.release()
+        await asyncio.sleep(AWAY_SECONDS)
+        person.listener = await Listener.open(url, person.client_id, person.hear, person.place)
+        await room.acquire()
     waits = [asyncio.create_task(event.wait()) for event in (person.told, person.listener.lost)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:

@@ -1,4 +1,7 @@
-"""Five hundred WebSocket clients, each told of its own prompt and of no other."""
+"""Five hundred WebSocket clients, each told of its own prompt and of no other.
+
+Every tenth is cut off for ten seconds in the middle of its run and resumes to the same end.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ def measure(ground: Ground) -> Taken:
     return Taken(
         {
             "lost_or_wrong": told["wrong"],
+            "cut_off": told["cut_off"],
+            "not_resumed": told["not_resumed"],
             "dropped_clients": told["dropped"],
             "refused": told["refused"],
             **spread(told["ended_ms"], "ms", "told_"),

@@ -78,6 +78,7 @@ MEASURES: dict[str, Measure] = {
         fanout.measure,
         {
             "lost_or_wrong": Limit(0, "prompts"),
+            "not_resumed": Limit(0, "clients"),
             "dropped_clients": Limit(0, "clients"),
             "refused": Limit(0, "prompts"),
         },

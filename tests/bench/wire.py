@@ -73,17 +73,20 @@ class Listener(asyncio.Protocol):
         self._transport: asyncio.BaseTransport | None = None
 
     @classmethod
-    async def open(cls, url: str, client_id: str, hear: Callable[[bytes], None]) -> Self:
-        """Connect as `client_id` and wait until the server agrees."""
+    async def open(
+        cls, url: str, client_id: str, hear: Callable[[bytes], None], since: int | None = None
+    ) -> Self:
+        """Connect as `client_id` and wait until the server agrees; go on behind `since`."""
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
         transport, listener = await loop.create_connection(
             lambda: cls(hear), str(parts.hostname), parts.port or 80
         )
         listener._transport = transport
+        on = "" if since is None else f"&since={since}"
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         transport.write(
-            f"GET /ws?clientId={client_id} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            f"GET /ws?clientId={client_id}{on} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
