@@ -183,7 +183,7 @@ async def test_a_prompt_without_a_client_is_told_to_nobody(house: House):
     async with house.socket("me") as client:
         await client.next()
         await house.run(await house.post())
-        counts = []
+        counts: list[int] = []
         while len(counts) < 3:
             frame = await client.next()
             assert frame["type"] == "status"
