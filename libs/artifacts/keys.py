@@ -33,3 +33,19 @@ def workflow_key(tenant: str, ciphertext: bytes) -> str:
 def result_key(tenant: str, user: str, digest: str) -> str:
     """Return where the sealed result of a node lies for a while, by what it was made from."""
     return f"{RESULTS}{tenant}/{user}/{digest}"
+
+
+def model_metadata_key(folder: str, name: str, size_bytes: int, modified_ms: int) -> str:
+    """Return where a worker has put what is written in a model file."""
+    return f"{_of_model(folder, name, size_bytes, modified_ms)}/metadata"
+
+
+def model_preview_key(folder: str, name: str, size_bytes: int, modified_ms: int) -> str:
+    """Return where a worker has put the picture of a model file."""
+    return f"{_of_model(folder, name, size_bytes, modified_ms)}/preview"
+
+
+def _of_model(folder: str, name: str, size_bytes: int, modified_ms: int) -> str:
+    # By a digest: names of files are what people typed.
+    told = f"{folder}/{name}\0{size_bytes}\0{modified_ms}".encode()
+    return f"models/{hashlib.sha256(told).hexdigest()}"

@@ -12,6 +12,7 @@ from libs.weights.exported import ExportedFolder
 from libs.weights.folder import ModelFolder, builtin_files
 from services.gpu_worker.agent import Agent
 from services.gpu_worker.child import EngineChild, engine_command, engine_environment
+from services.gpu_worker.describing import Describing
 from services.gpu_worker.settings import WorkerSettings
 from services.gpu_worker.shelf import PostgresShelf
 
@@ -45,4 +46,9 @@ def build(
         drain_seconds=house.drain_seconds,
         may_preview=house.shows_previews,
     )
-    return Service(name="gpu_worker", tasks={"work": agent.run}, ready=agent.ready)
+    describing = Describing(resources.artifacts, lambda: agent.inventory, settings.scan_seconds)
+    return Service(
+        name="gpu_worker",
+        tasks={"work": agent.run, "describe": describing.run},
+        ready=agent.ready,
+    )

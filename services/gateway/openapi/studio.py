@@ -103,7 +103,7 @@ MODELS: Final = Doc(
 )
 PREVIEW: Final = Doc(
     "editor",
-    {},
+    {200: Answer("The picture.", media=("image/webp",))},
     (
         FOLDER,
         Param("index", "Which of its folders.", place="path", example="0"),
@@ -112,7 +112,10 @@ PREVIEW: Final = Doc(
     errors=NOT_HERE,
 )
 METADATA: Final = Doc(
-    "editor", {}, (FOLDER, Param("filename", "Name of a model file.")), errors=NOT_HERE
+    "editor",
+    {200: Answer("Texts by their names.", (Wish,))},
+    (FOLDER, Param("filename", "Name of a model file.")),
+    errors=NOT_HERE,
 )
 LOGS: Final = Doc(
     "editor", {200: Answer("The newest lines; none for whoever does not run the house.", (Text,))}

@@ -9,8 +9,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs.artifacts.keys import model_metadata_key, model_preview_key
 from libs.core.errors import NotFound, Refused
 from libs.core.jsonvalue import Json
+from libs.events.worker import WeightsFile
 from libs.nodes.handbook import help_page
 from services.gateway.auth import OWNER_TIER
 from services.gateway.domain.submission import client_id, flag
@@ -51,9 +53,9 @@ class StudioRoutes:
         preview = f"{models}/preview/{{folder}}/{{index}}/{{file:path}}"
         return (
             Route("GET", models, self.folders, told.FOLDERS),
-            Route("GET", preview, self.no_preview, told.PREVIEW),
+            Route("GET", preview, self.preview, told.PREVIEW),
             Route("GET", f"{models}/{{folder}}", self.models, told.MODELS),
-            Route("GET", "/view_metadata/{folder}", self.no_metadata, told.METADATA),
+            Route("GET", "/view_metadata/{folder}", self.metadata, told.METADATA),
         )
 
     def _of_the_house(self) -> Iterable[Route]:
@@ -120,15 +122,32 @@ class StudioRoutes:
         ]
         return JSONResponse(shown)
 
-    async def no_preview(self, request: Request) -> Response:
-        """Say that there is no picture of this model."""
+    async def preview(self, request: Request) -> Response:
+        """Return the picture that lies beside a model file, as WebP."""
         await self.gateway.who(request)
-        raise NotFound("There is no picture of this model", field="file")
+        asked = request.path_params
+        file = await self._model_file(asked["folder"], asked["file"])
+        if file is None or asked["index"] != "0":
+            raise NotFound("There is no picture of this model", field="file")
+        key = model_preview_key(asked["folder"], file.name, file.size_bytes, file.modified_ms)
+        data = await self.gateway.files.artifacts.get(key)
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
+        return Response(data, media_type="image/webp", headers=headers)
 
-    async def no_metadata(self, request: Request) -> Response:
-        """Say that nothing is known of what is written in a model file."""
+    async def metadata(self, request: Request) -> Response:
+        """Return the texts in the header of a safetensors file: `filename`."""
         await self.gateway.who(request)
-        raise NotFound("Nothing is known of what is written in this file", field="filename")
+        folder = request.path_params["folder"]
+        file = await self._model_file(folder, request.query_params.get("filename", ""))
+        if file is None:
+            raise NotFound("There is no such model file", field="filename")
+        key = model_metadata_key(folder, file.name, file.size_bytes, file.modified_ms)
+        data = await self.gateway.files.artifacts.get(key)
+        return Response(data, media_type="application/json")
+
+    async def _model_file(self, folder: str, name: str) -> WeightsFile | None:
+        files = (await self.gateway.archive.weights()).get(folder, [])
+        return next((file for file in files if file.name == name), None)
 
     async def logs(self, request: Request) -> Response:
         """Return the newest lines of this process's log to whoever runs the house."""

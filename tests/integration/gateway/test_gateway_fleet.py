@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.artifacts.keys import model_metadata_key, model_preview_key
 from libs.events.signals import FREE_SUBJECT, Free, Heartbeat, heartbeat_subject
 from libs.store.engine import writing
 from libs.store.readmodels import api_keys
@@ -150,3 +151,24 @@ async def test_a_user_frees_nobody_elses_memory(engine: AsyncEngine):
                 answer = await house.http.post("/free", json={"free_memory": True}, headers=headers)
                 assert answer.status_code == 200
         assert len(heard) == 1
+
+
+async def test_a_model_file_has_a_picture_and_the_texts_of_its_header(house: House):
+    await house.register_worker("demo.safetensors")
+    facts = ("checkpoints", "demo.safetensors", 1, 1)
+    preview = "/api/experiment/models/preview/checkpoints/0/demo.safetensors"
+    texts = "/view_metadata/checkpoints?filename=demo.safetensors"
+
+    async def listed() -> bool:
+        return (await house.http.get("/experiment/models/checkpoints")).status_code == 200
+
+    await eventually(listed)
+    for path in (preview, texts):
+        assert (await house.http.get(path)).status_code == 404
+    await house.artifacts.put(model_preview_key(*facts), b"webp", "image/webp")
+    await house.artifacts.put(model_metadata_key(*facts), b'{"a": "b"}', "application/json")
+    picture = await house.http.get(preview)
+    assert (picture.content, picture.headers["content-type"]) == (b"webp", "image/webp")
+    assert (await house.http.get(texts)).json() == {"a": "b"}
+    for path in (preview.replace("/0/", "/1/"), texts.replace("demo", "other")):
+        assert (await house.http.get(path)).status_code == 404
