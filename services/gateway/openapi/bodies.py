@@ -120,6 +120,6 @@ HIP_PROMPT: Final[Json] = {
 
 
 class KeyForm(BaseModel):
-    """The form of the login page."""
+    """The form of the login page; without a key it is a wrong key."""
 
-    key: str = Field(max_length=200)
+    key: str = ""
