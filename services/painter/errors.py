@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from libs.core.errors import Misconfigured, Poisoned, Refused, StudioError, Unavailable
 from libs.core.jsonvalue import Json, JsonObject
@@ -19,6 +20,8 @@ from services.painter import metrics
 RETRY_AFTER_SECONDS: Final = 2
 # What these name is our own business: servers, addresses, settings.
 SILENT: Final = (Unavailable, Poisoned, Misconfigured)
+# The page's own files: a path that is told as nothing else.
+WHATEVER_IS_LEFT: Final = "/{path:path}"
 KINDS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 log = structlog.get_logger(__name__)
@@ -105,12 +108,23 @@ def _limit(limits: Mapping[str, object]) -> dict[str, object]:
     return {"allowed": limits["expected"]} if "expected" in limits else {}
 
 
-async def _http_exception(_request: Request, error: Exception) -> JSONResponse:
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     kind = KINDS.get(error.status_code, "bad_request")
     body: JsonObject = {"error": problem(kind, str(error.detail), "")}
-    return JSONResponse(body, error.status_code, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(methods_of(request)))
+    return JSONResponse(body, error.status_code, headers=headers)
+
+
+def methods_of(request: Request) -> set[str]:
+    """Return all methods of the path; each has a route of its own, which knows of no other."""
+    routes = [route for route in request.app.routes if route.path != WHATEVER_IS_LEFT]
+    paths = [route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    same = [route.methods or () for route in routes if route.path in paths[:1]]
+    return {method for methods in same for method in methods}
 
 
 async def _internal(request: Request, error: Exception) -> JSONResponse:

@@ -16,6 +16,7 @@ LENGTH_DIGITS_MAX: Final = 18
 WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,15}\Z")
 # What a body has besides the pictures in it.
 WORDS_BYTES_MAX: Final = 262_144
+SEARCH_CHARACTERS_MAX: Final = 200
 JSON_LABELS: Final = ("application/json", "+json")
 
 M = TypeVar("M", bound=BaseModel)
@@ -77,6 +78,15 @@ def flag(request: Request, name: str) -> bool:
     if text not in ("true", "false"):
         raise invalid(name, f"{name} is true or false.", allowed=["true", "false"])
     return text == "true"
+
+
+def search_of(request: Request) -> str:
+    """Return the words to be looked for."""
+    search = request.query_params.get("search", "")
+    if len(search) > SEARCH_CHARACTERS_MAX:
+        words = f"search has at most {SEARCH_CHARACTERS_MAX} characters."
+        raise invalid("search", words, limit=SEARCH_CHARACTERS_MAX)
+    return search
 
 
 def _too_large(bytes_max: int) -> Refused:

@@ -14,13 +14,12 @@ from libs.core.ids import is_canonical_uuid
 from services.painter.domain.telling import told
 from services.painter.errors import invalid
 from services.painter.generations import Wanted
-from services.painter.http import flag, whole_number
+from services.painter.http import flag, search_of, whole_number
 from services.painter.painter import Painter
 from services.painter.routes.generate import read_nothing
 from services.painter.routes.table import Route
 
 LIMIT, LIMIT_MAX = 20, 100
-SEARCH_CHARACTERS_MAX: Final = 200
 PREVIEW_CHARACTERS_MAX: Final = 20
 # What Studio says of a file that a browser should hear too.
 PASSED_ON: Final = (
@@ -57,14 +56,10 @@ class GenerationRoutes:
         before = request.query_params.get("before")
         if before is not None and not is_canonical_uuid(before):
             raise invalid("before", "before is what `next` of the last answer said.")
-        search = request.query_params.get("search", "")
-        if len(search) > SEARCH_CHARACTERS_MAX:
-            words = f"search has at most {SEARCH_CHARACTERS_MAX} characters."
-            raise invalid("search", words, limit=SEARCH_CHARACTERS_MAX)
         wanted = Wanted(
             limit=whole_number(request, "limit", LIMIT, 1, LIMIT_MAX),
             before=before,
-            search=search,
+            search=search_of(request),
             favourites=flag(request, "favourites"),
         )
         page = await self.painter.generations.page(caller, wanted)

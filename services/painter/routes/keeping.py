@@ -17,7 +17,7 @@ from services.painter.caller import COOKIE, Caller
 from services.painter.domain.bodies import EnhanceBody, SessionBody
 from services.painter.domain.styles import styles
 from services.painter.errors import invalid
-from services.painter.http import read_body, read_model, whole_number
+from services.painter.http import read_body, read_model, search_of, whole_number
 from services.painter.painter import Painter
 from services.painter.pictures import UPLOADED
 from services.painter.routes.generate import read_nothing
@@ -49,7 +49,7 @@ class KeepingRoutes:
     async def texts(self, request: Request) -> Response:
         """Return the texts that the caller typed last: `search`, `limit`."""
         owner = (await self.painter.knowing.caller(self.painter.who(request))).owner
-        search = request.query_params.get("search", "")
+        search = search_of(request)
         limit = whole_number(request, "limit", TEXTS, 1, TEXTS_MAX)
         return JSONResponse({"prompts": await self.painter.keeping.texts(owner, search, limit)})
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.core.errors import NotFound
+from services.painter.errors import WHATEVER_IS_LEFT, methods_of
 from services.painter.painter import Painter
 from services.painter.routes.table import Route
 
@@ -54,7 +56,7 @@ class PageRoutes:
 
     def routes(self) -> Iterable[Route]:
         """Return the table of this file; its last line takes whatever is left."""
-        return (Route("GET", "/", self.index), Route("GET", "/{path:path}", self.file))
+        return (Route("GET", "/", self.index), Route("GET", WHATEVER_IS_LEFT, self.file))
 
     async def index(self, _request: Request) -> Response:
         """Show the page."""
@@ -65,6 +67,8 @@ class PageRoutes:
 
     async def file(self, request: Request) -> Response:
         """Return a file of the page."""
+        if methods := methods_of(request):
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
         asked = str(request.path_params["path"])
         mime = Path(asked).suffix.lower()
         if "\0" in asked or mime not in MIMES or asked.startswith("api/"):
