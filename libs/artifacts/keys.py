@@ -30,6 +30,11 @@ def workflow_key(tenant: str, ciphertext: bytes) -> str:
     return f"workflows/{tenant}/{hashlib.sha256(ciphertext).hexdigest()}"
 
 
+def schemas_key(data: bytes) -> str:
+    """Return where a worker's description of its node packs lies; it names nobody."""
+    return f"schemas/{hashlib.sha256(data).hexdigest()}"
+
+
 def result_key(tenant: str, user: str, digest: str) -> str:
     """Return where the sealed result of a node lies for a while, by what it was made from."""
     return f"{RESULTS}{tenant}/{user}/{digest}"

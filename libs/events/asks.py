@@ -22,7 +22,8 @@ class LeaseAsk(Wire):
 
     `done_*` names the attempt that it finished last, whose lease it does not mean any more; nor
     does it mean those of the `known` attempts, which it executes or finished lately. `beside_*`
-    is what the runs take among which the next one would be executed.
+    is what the runs take among which the next one would be executed. `node_types` are those that
+    its packs bring.
     """
 
     worker_id: str
@@ -31,6 +32,7 @@ class LeaseAsk(Wire):
     vram_total_mib: int
     vram_free_mib: int
     weights: tuple[str, ...] = ()
+    node_types: tuple[str, ...] = ()
     warm: tuple[str, ...] = ()
     done_prompt_id: str = ""
     done_attempt: int = 0

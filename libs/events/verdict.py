@@ -31,7 +31,8 @@ class PromptValidated(VerdictEvent):
     """The graph can be executed; `outputs` are the output nodes that will be.
 
     `node_errors` seals the errors of outputs that are skipped, when only some are valid.
-    `engines` names those that may execute it, any if empty.
+    `engines` names those that may execute it, any if empty; `node_types` those of its node types
+    that only workers with the right packs know.
     """
 
     account: str
@@ -43,6 +44,7 @@ class PromptValidated(VerdictEvent):
     estimate: WorkEstimate
     node_errors: Sealed | None = None
     engines: tuple[str, ...] = ()
+    node_types: tuple[str, ...] = ()
 
 
 class PromptRejected(VerdictEvent):

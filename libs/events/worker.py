@@ -28,12 +28,16 @@ class WorkerEvent(Event):
 
 
 class WorkerRegistered(WorkerEvent):
-    """A worker process started; an older one on the same slot is dead."""
+    """A worker process started; an older one on the same slot is dead.
+
+    With `has_packs` it lists node packs next.
+    """
 
     device: str
     backend: str
     vram_mib: int
     software: dict[str, str] = {}
+    has_packs: bool = False
 
 
 class WeightsListed(WorkerEvent):
@@ -42,10 +46,25 @@ class WeightsListed(WorkerEvent):
     weights: dict[str, tuple[WeightsFile, ...]]
 
 
+class NodePack(Wire):
+    """A package of node types that a worker was given; `error` says why it did not load."""
+
+    name: str
+    types: tuple[str, ...] = ()
+    error: str = ""
+
+
+class NodePacksListed(WorkerEvent):
+    """All node packs of the worker. `schemas` is the artifact that describes their types."""
+
+    packs: tuple[NodePack, ...] = ()
+    schemas: str = ""
+
+
 class WorkerStopped(WorkerEvent):
     """The worker left in good order and holds no lease."""
 
     reason: str
 
 
-WorkerEvents = WorkerRegistered | WeightsListed | WorkerStopped
+WorkerEvents = WorkerRegistered | WeightsListed | NodePacksListed | WorkerStopped

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from libs.graph.schema import Catalogue
-from libs.nodes.registry import schemas
+from libs.graph.schema import Catalogue, NodeSchema
 from services.gateway.archive import Archive
 from services.gateway.domain.story import Owner
 
@@ -19,6 +18,7 @@ class Catalogues:
     """Catalogues by owner, each reused for a moment; `clock` only grows, in seconds."""
 
     archive: Archive
+    types: Callable[[], Awaitable[Mapping[str, NodeSchema]]]
     fresh_seconds: float
     clock: Callable[[], float]
     _kept: OrderedDict[Owner, tuple[float, Catalogue]] = field(default_factory=OrderedDict)
@@ -29,7 +29,7 @@ class Catalogues:
         made, catalogue = self._kept.get(owner, (0.0, None))
         if catalogue is not None and now - made < self.fresh_seconds:
             return catalogue
-        catalogue = Catalogue(schemas(), await self.archive.choices(owner))
+        catalogue = Catalogue(await self.types(), await self.archive.choices(owner))
         self._kept[owner] = (now, catalogue)
         self._kept.move_to_end(owner)
         while len(self._kept) > OWNERS_MAX:

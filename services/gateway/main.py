@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.chassis.packs import NodeTypes
 from libs.chassis.service import Resources, Service
 from libs.telemetry.http import Traced
 from libs.telemetry.recent import RECENT
@@ -101,7 +102,8 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
     telling = Telling(hub, rendering, settings.signal_wait_seconds, time.monotonic, sending)
     live = Live(resources.bus, archive, hub, telling)
     documents = Documents(resources.database, vault, resources.now)
-    catalogues = Catalogues(archive, settings.catalogue_seconds, time.monotonic)
+    types = NodeTypes(resources.database, resources.artifacts)
+    catalogues = Catalogues(archive, types.known, settings.catalogue_seconds, time.monotonic)
     files = Files(resources.artifacts, vault, archive, catalogues, settings, resources.now)
     return Gateway(
         settings=settings,

@@ -23,6 +23,7 @@ from libs.events.base import SYSTEM_TENANT, subject
 from libs.events.envelope import Cause
 from libs.events.signals import Heartbeat, Stop, control_subject, heartbeat_subject
 from libs.events.worker import (
+    NodePacksListed,
     WeightsFile,
     WeightsListed,
     WorkerEvent,
@@ -43,6 +44,7 @@ from services.gpu_worker.job import Job
 from services.gpu_worker.kept import KeptResults
 from services.gpu_worker.metrics import Busy
 from services.gpu_worker.outlet import Outlet
+from services.gpu_worker.packs import describe, packs_of, types_of
 from services.gpu_worker.settings import WorkerSettings
 from services.gpu_worker.wishes import heed_wishes
 
@@ -128,6 +130,7 @@ class Agent:
         self.folder.prepare()
         hello = await self.engine.ready()
         self.inventory = await asyncio.to_thread(self.folder.scan)
+        packs = packs_of(hello)
         await self._say(
             WorkerRegistered(
                 worker_id=self.worker_id,
@@ -136,8 +139,15 @@ class Agent:
                 backend=str(hello["backend"]),
                 vram_mib=cast("int", hello["memory_mib"]),
                 software=cast("dict[str, str]", hello["software"]),
+                has_packs=bool(packs),
             )
         )
+        if packs:
+            schemas = await describe(self.engine.schemas, self.artifacts)
+            slot = self.settings.place
+            await self._say(
+                NodePacksListed(worker_id=self.worker_id, slot=slot, packs=packs, schemas=schemas)
+            )
         while True:
             await self._say(
                 WeightsListed(
@@ -253,6 +263,7 @@ class Agent:
             weights=tuple(
                 f"{folder}/{name}" for folder in self.inventory for name in self.inventory[folder]
             ),
+            node_types=types_of(hello),
             warm=self.warm,
             done_prompt_id=done_prompt_id,
             done_attempt=done_attempt,

@@ -95,12 +95,14 @@ class Line:
 class EngineChild:
     """Keeps one engine alive; what it says of an attempt goes to the line of that attempt.
 
+    `schemas` describes the node types of its packs.
     `hello` is what the present engine said of itself, None while there is none that is ready.
     """
 
     environment: Mapping[str, str]
     command: Callable[[int], Sequence[str]] = field(default=engine_command)
     hello: JsonObject | None = None
+    schemas: bytes = b""
     free_mib: int = 0
     _lines: dict[Mark, Line] = field(default_factory=dict)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -184,6 +186,7 @@ class EngineChild:
             while (frame := await read_frame(reader)) is not None:
                 if frame.kind == "hello":
                     self.hello = frame.facts
+                    self.schemas = frame.blobs[0] if frame.blobs else b""
                     self.free_mib = _mib(frame.facts.get("free_mib"))
                     self._ready.set()
                 else:

@@ -18,6 +18,7 @@ from libs.graph.check_node import Judge
 from libs.graph.schema import Catalogue, NodeSchema
 from libs.graph.tiers import tier_named
 from libs.nodes.engines import ANY_ENGINE
+from libs.nodes.registry import schemas
 from libs.sealed.base import Vault
 from services.validator.domain import answer
 from services.validator.domain.answer import GiveVerdict
@@ -44,7 +45,7 @@ class Validator:
 
     journal: Journal
     vault: Vault
-    types: Mapping[str, NodeSchema]
+    types: Callable[[], Awaitable[Mapping[str, NodeSchema]]]
     weights: Callable[[], Awaitable[Weights]]
     files: Callable[[str, str, Iterable[str]], Awaitable[frozenset[str]]]
     asks: Judge | None = None
@@ -80,7 +81,7 @@ class Validator:
         judge = partial(
             verdict,
             workflow.get("prompt"),
-            Catalogue(self.types, choices),
+            Catalogue(await self.types(), choices),
             tier_named(recorded.event.tier),
             _targets(workflow.get("targets")),
             weight_sizes=sizes_mib,
@@ -120,6 +121,7 @@ class Validator:
             needs=tuple(WeightsNeed(folder=n.folder, name=n.name) for n in reached.needs),
             vram_mib=reached.vram_mib,
             engines=reached.engines,
+            node_types=_from_packs(reached),
             estimate=WorkEstimate(
                 megapixel_steps=reached.work.megapixel_steps,
                 images=reached.work.images,
@@ -129,6 +131,12 @@ class Validator:
             if skipped
             else None,
         )
+
+
+def _from_packs(reached: Accepted) -> tuple[str, ...]:
+    """Return the node types that only workers with the right packs know."""
+    used = {node.type for node in reached.graph.nodes.values()}
+    return tuple(sorted(used - schemas().keys()))
 
 
 def _engine(extra_data: Json) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from libs.chassis.fleet import Fleet
+from libs.chassis.packs import NodeTypes
 from libs.chassis.service import Resources, Service
 from libs.events.prompt import PromptSubmitted
 from libs.nodes.judging import judge_of
-from libs.nodes.registry import load, schemas
+from libs.nodes.registry import load
 from services.validator.files import PostgresFiles
 from services.validator.handlers import Validator, Weights
 
@@ -22,7 +23,7 @@ def build(resources: Resources) -> Service:
     validator = Validator(
         journal=resources.bus.journal,
         vault=resources.vault,
-        types=schemas(),
+        types=NodeTypes(resources.database, resources.artifacts).known,
         weights=weights,
         files=PostgresFiles(resources.database).known,
         asks=judge_of(load()),

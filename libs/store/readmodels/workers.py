@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.events.base import Event
 from libs.events.envelope import Recorded
 from libs.events.worker import (
+    NodePack,
+    NodePacksListed,
     WeightsFile,
     WeightsListed,
     WorkerEvent,
@@ -33,6 +35,8 @@ WORKERS = Table(
     Column("vram_mib", Integer, nullable=False),
     Column("software", DOCUMENT, nullable=False),
     Column("weights", DOCUMENT, nullable=False),
+    Column("packs", DOCUMENT, nullable=False, server_default="[]"),
+    Column("schemas", Text, nullable=False, server_default=""),
     Column("state", Text, nullable=False),
     Column("registered_at", MOMENT, nullable=False),
     Column("seen_at", MOMENT, nullable=False),
@@ -59,6 +63,8 @@ class WorkerRow:
     last_seq: int
     software: dict[str, str] = field(default_factory=dict)
     weights: dict[str, tuple[WeightsFile, ...]] = field(default_factory=dict)
+    packs: tuple[NodePack, ...] = ()
+    schemas: str = ""
 
 
 def touch(recorded: Recorded[Event]) -> Iterable[Key]:
@@ -86,12 +92,16 @@ def evolve(row: WorkerRow | None, key: Key, recorded: Recorded[Event]) -> Worker
             software=event.software,
             # Until the newcomer has looked, its disk is taken to be as its forerunner left it.
             weights=row.weights if row else {},
+            packs=row.packs if row and event.has_packs else (),
+            schemas=row.schemas if row and event.has_packs else "",
         )
     if row is None or not isinstance(event, WorkerEvent) or event.worker_id != row.worker_id:
         return row
     match event:
         case WeightsListed():
             return replace(row, weights=event.weights, seen_at=recorded.time)
+        case NodePacksListed():
+            return replace(row, packs=event.packs, schemas=event.schemas, seen_at=recorded.time)
         case WorkerStopped():
             return replace(row, state="stopped", seen_at=recorded.time)
         case _:
@@ -107,13 +117,17 @@ async def fleet(connection: AsyncConnection) -> list[WorkerRow]:
     return [WORKER_FOLD.read(row) for row in found.mappings()]
 
 
+def present(rows: list[WorkerRow]) -> list[WorkerRow]:
+    """Return the workers who are up; while nobody is, those who were, as they may come back."""
+    return [row for row in rows if row.state == "up"] or rows
+
+
 async def weights_of_fleet(connection: AsyncConnection) -> dict[str, list[WeightsFile]]:
     """Return the model files by folder, each name once, that workers who are up hold.
 
     While nobody is up it is what they held last, so that prompts can wait for one to come back.
     """
-    rows = await fleet(connection)
-    rows = [row for row in rows if row.state == "up"] or rows
+    rows = present(await fleet(connection))
     merged: dict[str, dict[str, WeightsFile]] = {}
     for row in rows:
         for folder, files in row.weights.items():

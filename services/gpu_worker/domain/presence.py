@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from libs.events.base import Event
 from libs.events.worker import (
+    NodePacksListed,
     WeightsFile,
     WeightsListed,
     WorkerEvent,
@@ -22,6 +23,7 @@ class Presence:
     registered: bool = False
     stopped: bool = False
     weights: dict[str, tuple[WeightsFile, ...]] | None = None
+    packs: NodePacksListed | None = None
 
 
 def initial() -> Presence:
@@ -36,6 +38,8 @@ def decide(command: WorkerEvent, state: Presence) -> Sequence[Event]:
             known = state.registered
         case WeightsListed():
             known = state.stopped or command.weights == state.weights
+        case NodePacksListed():
+            known = state.stopped or command == state.packs
         case _:
             known = state.stopped or not state.registered
     return [] if known else [command]
@@ -48,6 +52,8 @@ def evolve(state: Presence, event: Event) -> Presence:
             return replace(state, registered=True)
         case WeightsListed():
             return replace(state, weights=event.weights)
+        case NodePacksListed():
+            return replace(state, packs=event)
         case WorkerStopped():
             return replace(state, stopped=True)
     return state

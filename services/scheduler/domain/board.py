@@ -132,6 +132,7 @@ def _waiting(story: Story) -> Waiting:
         vram_mib=verdict.vram_mib,
         needs=tuple(f"{need.folder}/{need.name}" for need in verdict.needs),
         engines=verdict.engines,
+        node_types=verdict.node_types,
         front=submitted.front,
         priority=submitted.priority,
     )

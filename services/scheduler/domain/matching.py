@@ -38,6 +38,7 @@ class Waiting:
     vram_mib: int = 0
     needs: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
+    node_types: tuple[str, ...] = ()
     front: bool = False
     priority: float | None = None
 
@@ -67,6 +68,7 @@ class Offer:
     weights: frozenset[str] = frozenset()
     warm: frozenset[str] = frozenset()
     engine: str = ""
+    node_types: frozenset[str] = frozenset()
     beside: int = 0
     beside_vram_mib: int = 0
     beside_weights: frozenset[str] = frozenset()
@@ -81,6 +83,7 @@ class Offer:
             weights,
             warm,
             ask.backend,
+            frozenset(ask.node_types),
             ask.beside,
             ask.beside_vram_mib,
             frozenset(ask.beside_weights),
@@ -105,8 +108,9 @@ class Offer:
         return shared or waiting.vram_mib + self.beside_vram_mib <= self.vram_total_mib
 
     def can_execute(self, waiting: Waiting) -> bool:
-        """Say whether the worker's engine knows all that the run asks for."""
-        return not waiting.engines or self.engine in waiting.engines
+        """Say whether the worker's engine and packs know all that the run asks for."""
+        named = not waiting.engines or self.engine in waiting.engines
+        return named and self.node_types.issuperset(waiting.node_types)
 
     def is_warm_for(self, waiting: Waiting) -> bool:
         """Say whether the worker need not load anything for the run."""
@@ -119,6 +123,8 @@ def obstacle(waiting: Waiting, offers: Iterable[Offer]) -> str:
     if not known or any(offer.fits(waiting) for offer in known):
         return ""
     able = [offer for offer in known if offer.can_execute(waiting)]
+    if not able and waiting.node_types:
+        return f"no worker has node packs with {', '.join(waiting.node_types)}"
     if not able:
         return f"no worker has the engine {' or '.join(waiting.engines)}"
     for need in waiting.needs:

@@ -12,6 +12,7 @@ from libs.events.prompt import PromptSubmitted
 from libs.events.run import RunEnded, RunRefused
 from libs.events.signals import RECORDED_SUBJECT, Committed
 from libs.events.verdict import PromptValidated
+from libs.graph.schema import NodeSchema
 from libs.nodes.registry import schemas
 from libs.weights.folder import Inventory
 from services.billing.domain.ledger import Account, Hold, grant_key
@@ -103,10 +104,13 @@ def validator(reach: Reach) -> Program:
     async def files(_tenant: str, _user: str, _asked: Iterable[str]) -> frozenset[str]:
         return frozenset()
 
+    async def types() -> Mapping[str, NodeSchema]:
+        return schemas()
+
     hands = Validator(
         journal=reach.bus.journal,
         vault=reach.ground.vault,
-        types=schemas(),
+        types=types,
         weights=weights,
         files=files,
     )

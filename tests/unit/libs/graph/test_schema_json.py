@@ -7,6 +7,7 @@ import json
 import pytest
 
 from libs.core.errors import Refused
+from libs.core.jsonvalue import JsonObject
 from libs.graph.schema import InputSpec, NodeSchema, OutputSpec
 from libs.graph.schema_json import from_json, to_json
 from libs.nodes.registry import schemas
@@ -40,7 +41,13 @@ def test_what_only_packs_have_comes_back_too():
 
 
 def test_what_a_newer_worker_says_beside_is_left_out():
-    told = {"type": "T", "display_name": "T", "category": "c", "function": "f", "later": 1}
+    told: JsonObject = {
+        "type": "T",
+        "display_name": "T",
+        "category": "c",
+        "function": "f",
+        "later": 1,
+    }
     assert from_json(told) == NodeSchema(type="T", display_name="T", category="c", function="f")
 
 

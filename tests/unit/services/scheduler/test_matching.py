@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -291,3 +292,20 @@ def test_a_run_that_has_no_room_lets_the_next_one_go_first():
     found = made.pick(busy("gpu0-a", 1, 8192, SDXL))
     assert found is not None
     assert found.prompt_id == "p2"
+
+
+@pytest.mark.covers("R030")
+def test_a_run_with_node_types_of_a_pack_goes_to_a_worker_that_has_it():
+    made = room(wait(1, node_types=("Theirs", "Others")), wait(2))
+    half = replace(BIG, node_types=frozenset({"Theirs"}))
+    assert drained(made, half) == ["p2"]
+    assert drained(made, replace(BIG, node_types=frozenset({"Theirs", "Others", "More"}))) == ["p1"]
+
+
+def test_it_is_told_when_no_worker_has_the_pack():
+    said = obstacle(wait(1, node_types=("Theirs",)), [BIG])
+    assert said == "no worker has node packs with Theirs"
+    assert (
+        obstacle(wait(1, node_types=("Theirs",)), [replace(BIG, node_types=frozenset({"Theirs"}))])
+        == ""
+    )

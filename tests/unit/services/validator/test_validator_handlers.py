@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from libs.bus.memory import MemoryBus
 from libs.chassis.service import Service
 from libs.events.prompt import PromptSubmitted
 from libs.events.verdict import PromptRejected, PromptValidated
+from libs.graph.schema import NodeSchema
 from libs.nodes.registry import schemas
 from libs.sealed.vault import MemoryVault
 from services.validator.handlers import Validator, Weights
@@ -42,9 +44,10 @@ async def verdict_on(
             asked.append(user)
         return frozenset({"cat.png", "film.mp4 [output]"} & set(names))
 
-    hands = Validator(
-        journal=bus.journal, vault=vault, types=schemas(), weights=weights, files=files
-    )
+    async def types() -> Mapping[str, NodeSchema]:
+        return {**schemas(), "Theirs": replace(schemas()["ImageInvert"], type="Theirs")}
+
+    hands = Validator(journal=bus.journal, vault=vault, types=types, weights=weights, files=files)
     service = Service(name="validator", reacts={PromptSubmitted: hands.on_prompt_submitted})
     async with running(bus, service):
         await append(
@@ -87,6 +90,16 @@ async def test_the_weights_that_a_graph_names_are_told_with_their_memory():
     event, _ = await verdict_on({"prompt": graph})
     assert [(need.folder, need.name) for need in event.needs] == [("checkpoints", "sd.safetensors")]
     assert event.vram_mib == 2000
+
+
+async def test_node_types_of_packs_are_named_so_that_the_run_goes_where_they_are():
+    theirs = {"class_type": "Theirs", "inputs": {"image": ["1", 0]}}
+    shown = {"class_type": "PreviewImage", "inputs": {"images": ["t", 0]}}
+    event, _ = await verdict_on({"prompt": {"1": GOOD["1"], "t": theirs, "2": shown}})
+    assert event.node_types == ("Theirs",)
+    assert event.engines == ("torch",)
+    plain, _ = await verdict_on({"prompt": GOOD})
+    assert plain.node_types == ()
 
 
 async def test_a_bad_graph_is_rejected_once_and_its_words_are_sealed():
