@@ -51,6 +51,7 @@ def failure(failed: NodeFailed) -> JsonObject:
         "detail": {
             **told(failed.exception_message, failed.traceback),
             "current_inputs": failed.current_inputs,
+            "current_outputs": list(failed.current_outputs),
         },
     }
 

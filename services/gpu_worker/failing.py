@@ -40,6 +40,7 @@ class NodeFailed(StudioError):
         self.current_inputs: JsonObject = {name: [summary(value)] for name, value in inputs.items()}
         self.retryable = not isinstance(error, Refused)
         self.executed: tuple[str, ...] = ()
+        self.current_outputs: tuple[str, ...] = ()
 
 
 def summary(value: object) -> Json:

@@ -102,6 +102,8 @@ class Run:
         except Exception as error:
             failed = NodeFailed(shown, error, inputs)
             failed.executed = tuple(self.executed)
+            made = (*self.holding.cached, *failed.executed)
+            failed.current_outputs = tuple(one for one in made if not self.graph.is_grown(one))
         # Outside the handler, so that no frame of the node hangs on it with its tensors.
         raise failed
 

@@ -119,12 +119,13 @@ def test_nodes_that_wait_for_each_other_are_a_failure_of_the_node_that_made_them
 def test_a_failure_inside_of_an_expansion_is_told_of_the_clients_node(bench: Bench):
     with pytest.raises(NodeFailed) as failed:
         bench.run(
-            many=("Shout", {"text": ["late", 0]}),
-            late=("Late", {"text": "fail"}),
-            tell=("Tell", {"text": ["many", 0]}),
+            count=("Count", {"to": 1}),
+            loop=("Loop", {"text": ["count", 0], "times": 1}),
+            tell=("Tell", {"text": ["loop", 0]}),
         )
-    assert failed.value.node_id == "late"
-    assert failed.value.exception_message == "too late"
+    assert (failed.value.node_id, failed.value.node_type) == ("loop", "Loop")
+    assert failed.value.exception_type == "TypeError"
+    assert failed.value.current_outputs == ("count",)
 
 
 def test_ids_of_nodes_within_nodes_stay_short_and_their_own():
