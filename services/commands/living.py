@@ -20,13 +20,17 @@ from libs.chassis.supervisor import Program, Supervisor
 from libs.core.errors import Unavailable
 from libs.settings import Settings
 from services.commands.finding import PORT, master_key
-from services.commands.serving import CPU_SERVICES, WORKER
+from services.commands.serving import CLIENTS, CPU_SERVICES, WORKER
 
 HOST = "127.0.0.1"
 READY_SECONDS_MAX = 90.0
 # They serve their probes on the port of the API.
 WITH_AN_API = frozenset({"house", "gateway", "painter"})
 PAINTER_PORT = 3035
+NOT_FOR_CLIENTS = (
+    *("NATS_URL", "NATS_USER", "NATS_PASSWORD"),
+    *("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
+)
 REASON_CHARACTERS_MAX = 2_000
 
 
@@ -132,13 +136,20 @@ def _programs(
             name,
             (sys.executable, "-m", "services.cli", name),
             {
-                **(servers.environment_of(name) or login_of(name, os.environ)),
+                **_access_of(servers, name),
                 "STUDIO_HEALTH_HOST": HOST,
                 "STUDIO_HEALTH_PORT": str(probes.get(name, 0)),
             },
         )
         for name in names
     ]
+
+
+def _access_of(servers: EmbeddedServers, name: str) -> dict[str, str]:
+    """Return how a process gets to the servers; a client of the API gets to its database alone."""
+    if name in CLIENTS:
+        return dict.fromkeys(NOT_FOR_CLIENTS, "")
+    return servers.environment_of(name) or login_of(name, os.environ)
 
 
 async def _until_ready(living: Living) -> None:
