@@ -273,7 +273,7 @@ class Agent:
             ),
             beside=len(self.jobs),
             beside_vram_mib=sum({job.needs: job.vram_mib for job in self.jobs.values()}.values()),
-            beside_weights=tuple({need for job in self.jobs.values() for need in job.needs}),
+            beside_weights=tuple(sorted({n for job in self.jobs.values() for n in job.needs})),
         )
         try:
             data = await self.bus.ask(

@@ -26,11 +26,19 @@ class Orders:
             self._open.add(mark_of(frame.facts))
             self._changed.notify_all()
 
-    def take(self) -> Frame:
-        """Return the next job, waiting for one."""
+    def next(self) -> Frame:
+        """Return the next job, waiting for one; it waits on until it is taken."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting)
-            return self._waiting.popleft()
+            return self._waiting[0]
+
+    def take(self, frame: Frame) -> bool:
+        """Begin with the next job; say whether it still was to be begun."""
+        with self._changed:
+            if not self._waiting or self._waiting[0] is not frame:
+                return False
+            self._waiting.popleft()
+            return True
 
     def stop(self, mark: Mark) -> bool:
         """Stop a job; say whether it had not begun, and so is over already."""
@@ -57,7 +65,7 @@ class Orders:
 
 @dataclass
 class Crew:
-    """Executes jobs: `size` at once, or one with the whole process to itself."""
+    """Threads that execute jobs, `size` at once; one alone uses the thread that hands them out."""
 
     size: int = 1
     _working: set[threading.Thread] = field(default_factory=set)
@@ -68,14 +76,13 @@ class Crew:
         """Say whether nobody works beside this thread."""
         return not self._working - {threading.current_thread()}
 
-    def alone(self, work: Callable[[], None]) -> None:
-        """Wait until all others are done, then work on this very thread."""
+    def wait(self, *, alone: bool) -> None:
+        """Wait until there is a place, or until all others are done."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._working)
-        work()
+            self._changed.wait_for(lambda: len(self._working) < (1 if alone else self.size))
 
     def beside(self, work: Callable[[], None]) -> None:
-        """Work on a thread of its own, as soon as there is a place."""
+        """Work on a thread of its own, where there is a place."""
 
         def worked() -> None:
             try:
@@ -87,6 +94,5 @@ class Crew:
 
         thread = threading.Thread(target=worked, name="job", daemon=True)
         with self._changed:
-            self._changed.wait_for(lambda: len(self._working) < self.size)
             self._working.add(thread)
         thread.start()

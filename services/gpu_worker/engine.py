@@ -100,16 +100,19 @@ class Engine:
         if backend.turns is not None:
             self.crew.size = backend.turns.runs_max
         while True:
-            order = self.orders.take()
-            if order.kind == FREE:
-                self.crew.alone(partial(self._free, executor.memory, backend, order))
+            order = self.orders.next()
+            job = None if order.kind == FREE else Job.of(order.facts)
+            alone = backend.turns is None or job is None or job.profile == EXACT
+            self.crew.wait(alone=alone)
+            # Until here it could be stopped without having begun.
+            if not self.orders.take(order):
                 continue
-            job = Job.of(order.facts)
-            work = partial(self._execute, executor, backend, job)
-            if backend.turns is None or job.profile == EXACT:
-                self.crew.alone(work)
+            if job is None:
+                self._free(memory, backend, order)
+            elif alone:
+                self._execute(executor, backend, job)
             else:
-                self.crew.beside(work)
+                self.crew.beside(partial(self._execute, executor, backend, job))
 
     def _free(self, memory: ResultMemory, backend: Backend | PortableBackend, wish: Frame) -> None:
         """Let go of networks and results that are kept for later; nothing is executed now."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from services.gpu_worker.crew import Crew, Orders
-from services.gpu_worker.frames import Frame, mark_of
+from services.gpu_worker.frames import Frame, Mark, mark_of
 
 SECONDS_MAX = 20
 
@@ -15,11 +15,18 @@ def job(prompt_id: str, attempt: int = 1) -> Frame:
     return Frame("job", {"prompt_id": prompt_id, "attempt": attempt})
 
 
+def begun(orders: Orders) -> Mark:
+    """Begin with the next job."""
+    frame = orders.next()
+    assert orders.take(frame)
+    return mark_of(frame.facts)
+
+
 def test_jobs_are_begun_in_the_order_in_which_they_came():
     orders = Orders()
     for name in ("a", "b"):
         orders.put(job(name))
-    assert [mark_of(orders.take().facts) for _ in range(2)] == [("a", 1), ("b", 1)]
+    assert [begun(orders) for _ in range(2)] == [("a", 1), ("b", 1)]
 
 
 def test_a_job_that_is_stopped_while_it_waits_is_over_and_never_begun():
@@ -27,15 +34,23 @@ def test_a_job_that_is_stopped_while_it_waits_is_over_and_never_begun():
     for name in ("a", "b"):
         orders.put(job(name))
     assert orders.stop(("a", 1))
-    assert mark_of(orders.take().facts) == ("b", 1)
+    assert begun(orders) == ("b", 1)
     assert not orders.is_stopped(("b", 1))
+
+
+def test_a_job_may_be_stopped_while_there_is_no_place_for_it():
+    orders = Orders()
+    orders.put(job("a"))
+    frame = orders.next()
+    assert orders.stop(("a", 1))
+    assert not orders.take(frame)
 
 
 def test_a_stop_is_heard_by_the_one_attempt_that_it_is_about():
     orders = Orders()
     for attempt in (1, 2):
         orders.put(job("a", attempt))
-        orders.take()
+        begun(orders)
     assert not orders.stop(("a", 2))
     assert (orders.is_stopped(("a", 1)), orders.is_stopped(("a", 2))) == (False, True)
     orders.close(("a", 2))
@@ -59,6 +74,7 @@ def test_so_many_work_beside_each_other_and_no_more():
 
     def hand_out() -> None:
         for _ in range(3):
+            crew.wait(alone=False)
             crew.beside(work)
 
     handing = finished(hand_out)
@@ -71,26 +87,20 @@ def test_so_many_work_beside_each_other_and_no_more():
     handing.join(SECONDS_MAX)
 
 
-def test_who_has_to_be_alone_waits_for_the_others_and_lets_nobody_begin():
-    crew, go, told = Crew(2), threading.Event(), []
+def test_who_has_to_be_alone_waits_for_the_others():
+    crew, go, alone = Crew(2), threading.Event(), threading.Event()
 
-    def beside() -> None:
+    def wait() -> None:
+        crew.wait(alone=True)
+        alone.set()
+
+    def work() -> None:
         go.wait(SECONDS_MAX)
-        told.append("beside")
 
-    def alone() -> None:
-        assert crew.is_idle
-        told.append("alone")
-
-    def hand_out() -> None:
-        crew.beside(beside)
-        crew.alone(alone)
-        crew.beside(lambda: told.append("after"))
-
-    handing = finished(hand_out)
-    handing.join(0.1)
-    assert told == []
+    crew.beside(work)
+    waiting = finished(wait)
+    assert not alone.wait(0.1)
     go.set()
-    handing.join(SECONDS_MAX)
-    crew.alone(lambda: None)
-    assert told == ["beside", "alone", "after"]
+    waiting.join(SECONDS_MAX)
+    assert alone.is_set()
+    assert crew.is_idle
