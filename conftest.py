@@ -23,6 +23,7 @@ LONGEST = (
     "tests/e2e/test_records.py",
     "tests/e2e/test_full_disk.py",
     "tests/e2e/test_faults.py",
+    "tests/e2e/test_editor.py",
     "tests/integration/gpu_worker/test_real_engine.py",
     "tests/e2e/test_commands.py",
     "tests/e2e/clients/test_clients.py",

@@ -278,7 +278,7 @@ def test_a_workflow_is_saved_reopened_renamed_and_deleted(demo: Studio, api):
     def kept() -> list[str]:
         return list(api.get("/userdata", params={"dir": "workflows"}).json())
 
-    wait_until(lambda: "my panda.json" in kept(), 10, "the new name is kept")
+    wait_until(lambda: "my panda.json" in kept(), 60, "the new name is kept")
     side.get_by_text("my panda").click(button="right")
     page.get_by_role("menuitem", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
@@ -294,16 +294,16 @@ def test_a_run_is_cancelled_the_queue_is_cleared_and_both_are_shown(demo: Studio
     demo.set("KSampler", steps=2000)
     for _ in range(3):
         demo.run()
-    wait_until(lambda: len(api.get("/queue").json()["queue_pending"]) == 2, 20, "two wait")
+    wait_until(lambda: len(api.get("/queue").json()["queue_pending"]) == 2, 60, "two wait")
     demo.wait_for("() => app.graph.nodes.some(node => node.progress > 0)")
     page.get_by_test_id("queue-overlay-toggle").click()
     page.get_by_text("In queue").first.wait_for()
     page.get_by_text("2 queued").wait_for()
     demo.photograph("queue.png")
     page.get_by_role("button", name="Clear queued").click()
-    wait_until(lambda: not api.get("/queue").json()["queue_pending"], 20, "nothing waits")
+    wait_until(lambda: not api.get("/queue").json()["queue_pending"], 60, "nothing waits")
     page.get_by_role("button", name="Cancel current run").click()
-    wait_until(lambda: not api.get("/queue").json()["queue_running"], 20, "nothing runs")
+    wait_until(lambda: not api.get("/queue").json()["queue_running"], 60, "nothing runs")
     ended = api.get("/api/jobs", params={"status": "cancelled", "limit": 1}).json()["jobs"]
     assert [job["status"] for job in ended] == ["cancelled"]
     # The history: finished pictures with their names, and the run that was cancelled.
