@@ -58,9 +58,11 @@ class Task:
 
     def is_shared(self, node_id: str) -> bool:
         """Say whether all that a node returns can travel."""
+        if node_id not in self.names or node_id not in self.plan.fingerprints:
+            return False  # An expansion made the node, or its result is never the same again.
         schema = self.catalogue.types[self.type_of(node_id)]
         kinds = {output.type for output in schema.outputs}
-        return node_id in self.names and bool(kinds) and kinds <= CARRIED
+        return bool(kinds) and kinds <= CARRIED
 
 
 @dataclass
