@@ -1,35 +1,23 @@
-"""A browser for the Painter page; a word on its console or another host fails the test."""
+"""The page is built and a browser is there, or it is said why nothing is tested."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Response, async_playwright, expect
+from playwright.async_api import Browser, Page
 
-from tests.e2e.houses import ROOT
+from tests.browsing import CHROMIUM, SITE, browse, watched
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-SITE = ROOT / "services" / "painter" / "site"
-AXE = ROOT / "web" / "painter" / "node_modules" / "axe-core" / "axe.min.js"
-# What a browser says by itself about an answer that a test asked for.
-EXPECTED = "Failed to load resource"
 OpenPage = Callable[..., AbstractAsyncContextManager[Page]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say why, where the page or the browser is missing."""
-    marks: list[pytest.MarkDecorator] = [
-        pytest.mark.browser,
-        pytest.mark.asyncio(loop_scope="module"),
-    ]
+    marks: list[pytest.MarkDecorator] = [pytest.mark.browser]
     if CHROMIUM is None:
         marks.append(pytest.mark.skip(reason="no Chromium on this machine"))
     if not (SITE / "index.html").is_file():
@@ -40,65 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
 
 
-# Tests wait for what they expect, also on a busy machine.
-expect.set_options(timeout=30_000)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     """Run a browser."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        await browser.close()
+    async with browse() as running:
+        yield running
 
 
 @pytest.fixture
 def open_page(browser: Browser) -> OpenPage:
     """Return what opens a page that is being watched."""
-
-    @asynccontextmanager
-    async def opened(**context: Any) -> AsyncIterator[Page]:
-        settings = {"viewport": {"width": 1280, "height": 900}, **context}
-        page = await (await browser.new_context(**settings)).new_page()
-        page.set_default_timeout(30_000)
-        said: list[str] = []
-        hosts: set[str] = set()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(f"uncaught: {error}"))
-        page.on("response", lambda answer: said.extend(missing(answer)))
-        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or ""))
-        yield page
-        await page.context.close()
-        assert [words for words in said if not words.startswith(EXPECTED)] == []
-        # Blobs and data have no host at all.
-        assert hosts <= {"127.0.0.1", ""}
-
-    return opened
-
-
-def missing(answer: Response) -> list[str]:
-    """Name a part of the page that is not there; refusals of the API are for the test to judge."""
-    gone = answer.status >= 400 and not urlsplit(answer.url).path.startswith("/api/")
-    return [f"{answer.status} {answer.url}"] if gone else []
-
-
-async def serious_faults(page: Page) -> list[str]:
-    """Return what axe finds that keeps people from using the page."""
-    if not await page.evaluate("() => 'axe' in window"):
-        await page.evaluate(AXE.read_text(encoding="utf-8"))
-    found: list[dict[str, Any]] = await page.evaluate("async () => (await axe.run()).violations")
-    return [
-        f"{fault['id']}: {node['html'][:160]}"
-        for fault in found
-        if fault["impact"] in {"serious", "critical"}
-        for node in fault["nodes"]
-    ]
-
-
-async def photograph(page: Page, name: str, *, whole: bool = False) -> None:
-    """Keep a picture of the page where a person asked for it."""
-    if folder := os.environ.get("STUDIO_TEST_SCREENSHOTS"):
-        await page.screenshot(path=Path(folder) / name, full_page=whole)
+    return partial(watched, browser)

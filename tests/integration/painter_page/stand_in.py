@@ -326,7 +326,7 @@ class StaticPage(StaticFiles):
 def painted(settings: dict[str, Any]) -> bytes:
     """Return a PNG that carries its settings, as the service's do."""
     words = PngInfo()
-    words.add_itxt("painter", json.dumps(settings))
+    words.add_itxt("painter", json.dumps({"version": 1, "settings": settings}))
     out = io.BytesIO()
     size = (settings["width"], settings["height"])
     Image.linear_gradient("L").resize(size).save(out, "PNG", pnginfo=words)

@@ -55,6 +55,8 @@ export interface House {
   readonly countMax: number;
   readonly fileBytesMax: number;
   readonly seedMax: number;
+  /** What is left out unless the person says otherwise; the page does not bother anyone with it. */
+  readonly negatives: string;
 }
 
 export interface Following {

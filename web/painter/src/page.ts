@@ -66,6 +66,7 @@ export const FIRST: State = {
     countMax: 4,
     fileBytesMax: 20 * 1024 * 1024,
     seedMax: Number.MAX_SAFE_INTEGER,
+    negatives: "",
   },
   account: null,
   models: [],

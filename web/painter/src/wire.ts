@@ -48,6 +48,7 @@ export const readHouse: Read<House> = (value, at) => {
       image_bytes_max: number,
       seed_max: number,
     }),
+    negatives: maybe(object({ text: or(text, "") })),
   })(value, at);
   return {
     keys: told.auth !== "local",
@@ -60,18 +61,21 @@ export const readHouse: Read<House> = (value, at) => {
     countMax: told.limits.num_images_max,
     fileBytesMax: told.limits.image_bytes_max,
     seedMax: told.limits.seed_max,
+    negatives: told.negatives?.text ?? "",
   };
 };
 
 export const readAccount: Read<Account> = (value, at) => {
   const told = object({
     user: text,
+    tier: or(text, ""),
     balance_credits: maybe(number),
     today: object({ images: number, images_left: maybe(number), resets_at: maybe(time) }),
   })(value, at);
   return {
     user: told.user,
-    credits: told.balance_credits,
+    // Who owns the house pays nobody.
+    credits: told.tier === "owner" ? null : told.balance_credits,
     made: told.today.images,
     left: told.today.images_left,
     resets: told.today.resets_at,
@@ -194,7 +198,7 @@ export function heard(known: Generation | null, told: Told): Generation | null {
 /** Return the settings that a picture of ours carries, or null. */
 export function askedOf(carried: Readonly<Record<string, string>>): Asked | null {
   try {
-    return readAsked(JSON.parse(carried["painter"] ?? "null"), "");
+    return object({ settings: readAsked })(JSON.parse(carried["painter"] ?? "null"), "").settings;
   } catch {
     return null;
   }

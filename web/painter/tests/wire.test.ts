@@ -47,7 +47,7 @@ describe("news of a generation", () => {
 
 describe("the settings in a picture", () => {
   test("are read when they are ours", () => {
-    const asked = askedOf({ painter: JSON.stringify(WIRE.settings) });
+    const asked = askedOf({ painter: JSON.stringify({ version: 1, settings: WIRE.settings }) });
     expect(asked).toMatchObject({ sentence: "a fox", seed: 7, count: 2, width: 1344 });
   });
 

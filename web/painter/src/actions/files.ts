@@ -29,10 +29,12 @@ export async function dropped(file: File): Promise<void> {
 async function restored(file: File): Promise<boolean> {
   const asked = askedOf(wordsOf(await file.arrayBuffer()));
   if (!asked) return false;
-  const { models, styles } = page.get();
-  const draft = draftOf(asked, asked.seed, models);
+  const { models, styles, house } = page.get();
+  const draft = draftOf(asked, asked.seed, models, house.negatives);
+  // The picture may be any of those that were made together, so all of them are asked for again.
+  const { count } = asked;
   const known = styles.some((style) => style.name === draft.style);
-  change({ ...draft, style: known ? draft.style : "" });
+  change({ ...draft, count, style: known ? draft.style : "" });
   return true;
 }
 

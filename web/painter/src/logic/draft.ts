@@ -42,11 +42,16 @@ export function fitted(draft: Draft, model: Model): Draft {
 }
 
 /** Return the settings that made a picture, for the boxes of the page. */
-export function draftOf(asked: Asked, seed: number | null, models: readonly Model[]): Draft {
+export function draftOf(
+  asked: Asked,
+  seed: number | null,
+  models: readonly Model[],
+  negatives = "",
+): Draft {
   const model = models.find((one) => one.usable && one.name === asked.model);
   return {
     sentence: asked.sentence,
-    exclude: asked.exclude,
+    exclude: asked.exclude === negatives ? "" : asked.exclude,
     style: asked.style,
     shape: nearest(asked, model?.shapes ?? []),
     model: model?.name ?? "",

@@ -42,8 +42,6 @@ export function Composer() {
         <ShapeFold />
         <ModelFold />
         <CountChoice />
-        <FollowFold />
-        <MoreFold />
         <button type="submit" className="generate" disabled={sending || !ready || !model}>
           {sending ? words.handingIn : words.generate}
         </button>
@@ -77,7 +75,7 @@ function Sentence() {
       <textarea
         id={id}
         ref={box}
-        rows={2}
+        rows={1}
         value={sentence}
         maxLength={max}
         readOnly={busy}
@@ -87,6 +85,8 @@ function Sentence() {
       />
       <div className="tools">
         <Enhance />
+        <FollowFold />
+        <MoreFold />
         <SaidFold />
         <button
           type="button"

@@ -1,5 +1,6 @@
 /** One picture, small: it opens when it is clicked. */
 
+import { useState } from "react";
 import { love } from "../actions/past";
 import type { Generation, Picture } from "../model";
 import { page } from "../page";
@@ -10,8 +11,9 @@ const words = texts.picture;
 
 export function Tile({ run, picture }: { run: Generation; picture: Picture }) {
   const { width, height } = picture;
+  const [dry, setDry] = useState(false);
   return (
-    <figure className="tile" style={{ aspectRatio: `${width} / ${height}` }}>
+    <figure className={dry ? "tile" : "tile wet"} style={{ aspectRatio: `${width} / ${height}` }}>
       <button
         type="button"
         className="picture"
@@ -23,8 +25,8 @@ export function Tile({ run, picture }: { run: Generation; picture: Picture }) {
           alt={run.asked.sentence}
           width={width}
           height={height}
-          loading="lazy"
           decoding="async"
+          onLoad={() => setDry(true)}
         />
       </button>
       <figcaption>

@@ -12,7 +12,7 @@ import { page } from "../page";
 import { texts } from "../texts";
 import { Icon, type IconName } from "./Icon";
 import { Modal } from "./Modal";
-import { Heart } from "./Tile";
+import { Heart, small } from "./Tile";
 
 const words = texts.picture;
 const close = () => page.set({ opened: null });
@@ -70,6 +70,7 @@ function Large({ run, picture }: { run: Generation; picture: Picture }) {
         alt={run.asked.sentence}
         width={picture.width}
         height={picture.height}
+        style={{ backgroundImage: `url("${small(picture.url)}")` }}
       />
       {beside(here, -1) && (
         <button
@@ -187,7 +188,8 @@ function Doing({ icon, label, disabled = false, onDo }: DoingProps) {
 }
 
 function reuse(run: Generation, picture: Picture): void {
-  change(draftOf({ ...run.asked, count: 1 }, picture.seed, page.get().models));
+  const { models, house } = page.get();
+  change(draftOf(run.asked, picture.seed, models, house.negatives));
   close();
   toTop();
 }
@@ -220,13 +222,14 @@ function fileName({ asked }: Generation, { seed }: Picture): string {
 function Details({ run, picture }: Shown) {
   const styles = page.use((state) => state.styles);
   const models = page.use((state) => state.models);
+  const negatives = page.use((state) => state.house.negatives);
   const { asked } = run;
   const style = styles.find(({ name }) => name === asked.style)?.title;
   const model = models.find(({ name }) => name === asked.model)?.title ?? asked.model;
   const facts: [string, string | undefined][] = [
     [words.kind, words.kinds[run.kind]],
     [words.style, style],
-    [words.exclude, asked.exclude],
+    [words.exclude, asked.exclude === negatives ? undefined : asked.exclude],
     [words.model, model],
     [words.size, texts.shape.size(picture.width, picture.height)],
     [words.time, run.seconds === null ? undefined : words.seconds(run.seconds)],
