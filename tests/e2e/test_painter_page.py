@@ -157,7 +157,7 @@ async def test_a_picture_opens_in_studio_and_comes_out_the_same(
 
 async def seen_in_editor(browser: Browser, link: str) -> dict[str, Any]:
     """Open a link in the editor; return the graph that its Run button would hand in."""
-    page = await (await browser.new_context(viewport=DESK)).new_page()
+    page = await (await browser.new_context(viewport={"width": 1280, "height": 900})).new_page()
     await page.goto(link, timeout=120_000)
     await page.wait_for_function(f"() => ({NODES})().includes('SaveImage')", timeout=120_000)
     await page.wait_for_timeout(300)

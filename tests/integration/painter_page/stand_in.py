@@ -100,6 +100,7 @@ class StandIn:
     # How many orders are taken without an answer getting through.
     swallowed: int = 0
     held: asyncio.Event | None = None
+    page_size: int = 24
     generations: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -230,7 +231,10 @@ class StandIn:
             if request.query_params.get("search", "").lower() in one["settings"]["prompt"].lower()
             and (one["favourite"] or "favourites" not in request.query_params)
         ]
-        return JSONResponse({"generations": found, "next": None})
+        begin = int(request.query_params.get("before", 0))
+        end = begin + self.page_size
+        after = str(end) if end < len(found) else None
+        return JSONResponse({"generations": found[begin:end], "next": after})
 
     async def one(self, request: Request) -> Response:
         key = request.path_params["id"]

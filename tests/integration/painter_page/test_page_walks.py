@@ -319,6 +319,18 @@ async def test_pictures_are_searched_loved_and_deleted(open_page: OpenPage):
         await expect(page.get_by_role("textbox", name=SENTENCE)).to_have_value("an owl")
 
 
+async def test_older_pictures_come_as_one_scrolls(open_page: OpenPage):
+    stand_in = StandIn(page_size=2)
+    for number in range(5):
+        body = {"prompt": f"owl {number}", "model": "demo", "width": 256, "height": 256}
+        stand_in.end(stand_in.generations[stand_in.begin({}, body)])
+    async with serving(stand_in) as url, open_page(viewport={"width": 700, "height": 300}) as page:
+        await page.goto(url)
+        past = page.get_by_role("region", name="Your pictures", exact=True)
+        await expect(past.get_by_role("listitem")).to_have_count(5)
+        await expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+
+
 async def test_everything_works_without_a_mouse(open_page: OpenPage):
     stand_in = StandIn(models=ALL)
     async with serving(stand_in) as url, open_page() as page:

@@ -5,6 +5,7 @@ const plural = (count: number, one: string, many: string): string =>
 
 export const texts = {
   name: "Painter",
+  title: "Hanzo Painter",
   headline: "What would you like to see?",
   skip: "Skip to your pictures",
 
@@ -25,7 +26,7 @@ export const texts = {
     enhanced: "Your sentence was enriched.",
     undo: "Undo",
     keep: "Keep it",
-    before: "Before",
+    before: (sentence: string) => `Before: ${sentence}`,
     empty: "Write a sentence first.",
     tooLong: (max: number) => `At most ${max.toLocaleString("en")} characters.`,
   },
@@ -49,6 +50,7 @@ export const texts = {
   model: {
     label: "Model",
     none: "No model yet",
+    looking: "Looking…",
     fast: "fast",
     locked: "Not part of your plan",
   },
@@ -128,6 +130,7 @@ export const texts = {
     dismiss: "Dismiss",
     done: (count: number) => `${plural(count, "picture is", "pictures are")} ready`,
     progress: "Progress",
+    inTitle: (percent: number) => `${percent} %`,
   },
 
   picture: {

@@ -2,6 +2,7 @@
 
 import { draftOf, modelOf } from "../logic/draft";
 import { wordsOf } from "../logic/png";
+import { toTop } from "../logic/scrolling";
 import type { Following, Model } from "../model";
 import { api, page } from "../page";
 import { texts } from "../texts";
@@ -71,7 +72,7 @@ export async function followPicture(url: string): Promise<void> {
   try {
     const picture = await (await fetch(url)).blob();
     if (await followFile(new File([picture], "picture.png", { type: picture.type }))) {
-      window.scrollTo({ top: 0, behavior: "smooth" });
+      toTop();
     }
   } catch (error) {
     say(refused(error), true);

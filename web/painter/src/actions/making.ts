@@ -4,6 +4,7 @@ import { Refused } from "../api";
 import { modelOf, seedOf } from "../logic/draft";
 import { keep, kept } from "../logic/keeping";
 import { newKey, type Order, type Sending, sendingFrom } from "../logic/orders";
+import { toNewest } from "../logic/scrolling";
 import { shapeOf } from "../logic/shapes";
 import type { Generation } from "../model";
 import { isOpen } from "../model";
@@ -66,6 +67,7 @@ export function welcome(generation: Generation): void {
     fresh: [generation.id, ...fresh.filter((id) => id !== generation.id)],
   }));
   keepOpen();
+  toNewest();
   follow(generation.id);
 }
 

@@ -36,6 +36,7 @@ export function Composer() {
       }}
     >
       <Sentence />
+      <Before />
       <Followed />
       <div className="choices">
         <StyleFold />
@@ -130,7 +131,7 @@ function Enhance() {
         <button
           type="button"
           className="text-button"
-          title={`${words.before}: ${before}`}
+          title={words.before(before)}
           onClick={() => {
             change({ sentence: before });
             page.set({ enhancing: NO_ENHANCING });
@@ -153,6 +154,12 @@ function Enhance() {
       <span>{busy ? words.enhancing : words.enhance}</span>
     </button>
   );
+}
+
+/** The sentence as it was, for whoever wants to compare. */
+function Before() {
+  const before = page.use((state) => state.enhancing.before);
+  return before === null ? null : <p className="quiet before">{words.before(before)}</p>;
 }
 
 function SaidFold() {

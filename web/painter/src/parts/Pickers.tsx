@@ -125,6 +125,8 @@ export function ShapeFold() {
 export function ModelFold() {
   const models = page.use((state) => state.models);
   const model = page.use((state) => modelOf(state.draft, state.models));
+  const starting = page.use((state) => state.stage === "starting");
+  const none = starting ? texts.model.looking : texts.model.none;
   const options = models.map(({ name, title, note, usable }) => ({
     value: name,
     label: title,
@@ -132,7 +134,7 @@ export function ModelFold() {
     disabled: !usable,
   }));
   return (
-    <Fold label={texts.model.label} value={model?.title ?? texts.model.none} icon="brush">
+    <Fold label={texts.model.label} value={model?.title ?? none} icon="brush">
       {(close) => (
         <Choice
           legend={texts.model.label}

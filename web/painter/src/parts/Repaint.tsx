@@ -37,9 +37,7 @@ function Painting({ run, picture }: { run: Generation; picture: Picture }) {
     if (strokes.length === 0) return setWrong(words.empty);
     const mask = maskOf(strokes, picture);
     const of = { id: run.id, index: picture.index };
-    if (!(await handIn({ kind: "inpaint", of, sentence, mask }))) return;
-    close();
-    window.scrollTo({ top: 0, behavior: "smooth" });
+    if (await handIn({ kind: "inpaint", of, sentence, mask })) close();
   };
   return (
     <>

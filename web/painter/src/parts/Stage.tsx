@@ -1,5 +1,6 @@
 /** What was asked for just now: how far it is, and then the pictures. */
 
+import { useEffect } from "react";
 import { cancel, dismiss, handIn } from "../actions/making";
 import { type Generation, isOpen, type Status } from "../model";
 import { page } from "../page";
@@ -11,6 +12,7 @@ const words = texts.run;
 
 export function Stage() {
   const fresh = page.use((state) => state.fresh);
+  useTitle();
   if (fresh.length === 0) return null;
   return (
     <section className="stage" aria-label={words.region}>
@@ -19,6 +21,19 @@ export function Stage() {
       ))}
     </section>
   );
+}
+
+/** The name of the tab tells how far the newest open run is. */
+function useTitle(): void {
+  const percent = page.use(({ fresh, generations }) => {
+    const run = fresh.map((id) => generations[id]).find((one) => one && isOpen(one.status));
+    if (!run?.progress) return null;
+    return Math.round((100 * run.progress.step) / Math.max(1, run.progress.steps));
+  });
+  useEffect(() => {
+    const begin = percent === null ? "" : `${words.inTitle(percent)} · `;
+    document.title = begin + texts.title;
+  }, [percent]);
 }
 
 function Run({ id }: { id: string }) {

@@ -7,6 +7,7 @@ import { handIn } from "../actions/making";
 import { remove } from "../actions/past";
 import { draftOf, modelOf } from "../logic/draft";
 import type { Order } from "../logic/orders";
+import { toTop } from "../logic/scrolling";
 import { type Generation, isOpen, type Picture, type Pointed } from "../model";
 import { page } from "../page";
 import { texts } from "../texts";
@@ -16,7 +17,6 @@ import { Heart, small } from "./Tile";
 
 const words = texts.picture;
 const close = () => page.set({ opened: null });
-const toTop = () => window.scrollTo({ top: 0, behavior: "smooth" });
 
 export function Viewer() {
   const opened = page.use((state) => state.opened);
@@ -103,9 +103,7 @@ function Doings({ run, picture }: Shown) {
   const own = models.find((model) => model.name === run.asked.model);
   const of = { id: run.id, index: picture.index };
   const order = (wanted: Order) => async () => {
-    if (!(await handIn(wanted))) return;
-    close();
-    toTop();
+    if (await handIn(wanted)) close();
   };
   return (
     <>
