@@ -324,7 +324,7 @@ async def test_older_pictures_come_as_one_scrolls(open_page: OpenPage):
     for number in range(5):
         body = {"prompt": f"owl {number}", "model": "demo", "width": 256, "height": 256}
         stand_in.end(stand_in.generations[stand_in.begin({}, body)])
-    async with serving(stand_in) as url, open_page(viewport={"width": 700, "height": 300}) as page:
+    async with serving(stand_in) as url, open_page(viewport={"width": 700, "height": 1600}) as page:
         await page.goto(url)
         past = page.get_by_role("region", name="Your pictures", exact=True)
         await expect(past.get_by_role("listitem")).to_have_count(5)
