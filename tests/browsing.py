@@ -19,6 +19,10 @@ AXE = ROOT / "web" / "painter" / "node_modules" / "axe-core" / "axe.min.js"
 # What a browser says by itself about an answer that a test asked for.
 EXPECTED = "Failed to load resource"
 
+# What is still changing its colour cannot be judged.
+STILL = """() => Promise.all(
+  document.getAnimations().map(animation => animation.finished.catch(() => null)))"""
+
 # Tests wait for what they expect, also on a busy machine.
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
@@ -66,6 +70,7 @@ async def serious_faults(page: Page) -> list[str]:
     """Return what axe finds that keeps people from using the page."""
     if not await page.evaluate("() => 'axe' in window"):
         await page.evaluate(AXE.read_text(encoding="utf-8"))
+    await page.evaluate(STILL)
     found: list[dict[str, Any]] = await page.evaluate("async () => (await axe.run()).violations")
     return [
         f"{fault['id']}: {node['html'][:160]}"

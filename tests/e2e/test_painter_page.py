@@ -133,6 +133,7 @@ async def test_one_picture_leads_to_others_and_a_reload_loses_none(browser: Brow
         await page.get_by_role("button", name="Theme: light").click()
         await page.reload()
         assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+        await expect(page.get_by_role("button", name="Generate")).to_be_enabled()
         await photograph(page, "painter-desk-dark.png")
         assert await serious_faults(page) == []
 
