@@ -11,6 +11,7 @@ from libs.store.readmodels.painter import FAVOURITES, TEXTS
 from libs.store.readmodels.sessions import SESSIONS
 from libs.store.readmodels.uploads import UPLOADS
 from libs.store.readmodels.user_documents import USER_DOCUMENTS
+from libs.store.readmodels.workflow_versions import WORKFLOW_VERSIONS
 
 TABLES = (
     EVENT_LOG,
@@ -18,6 +19,7 @@ TABLES = (
     *REBUILDABLE,
     UPLOADS,
     USER_DOCUMENTS,
+    WORKFLOW_VERSIONS,
     API_KEYS,
     SESSIONS,
     DATA_KEYS,

@@ -26,6 +26,7 @@ from services.gateway.live import Live
 from services.gateway.logins import Logins
 from services.gateway.logs import Logs
 from services.gateway.resuming import Resuming
+from services.gateway.saved import SavedWorkflows
 from services.gateway.settings import GatewaySettings
 
 
@@ -47,6 +48,7 @@ class Gateway:
     assets: Assets
     jobs: Jobs
     documents: Documents
+    saved: SavedWorkflows
     editor: Editor | None
     logins: Logins
     fleet: Fleet

@@ -51,7 +51,9 @@ from services.gateway.routes.templates import TemplateRoutes
 from services.gateway.routes.userdata import UserdataRoutes
 from services.gateway.routes.v2_assets import AssetRoutes
 from services.gateway.routes.v2_jobs import V2JobRoutes
+from services.gateway.routes.workflows import WorkflowRoutes
 from services.gateway.routes.ws import SocketRoute
+from services.gateway.saved import SavedWorkflows
 from services.gateway.sending import Sending
 from services.gateway.settings import GatewaySettings
 from services.gateway.telling import Telling
@@ -122,6 +124,7 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
         assets=Assets(archive, documents, files),
         jobs=Jobs(live, archive, vault),
         documents=documents,
+        saved=SavedWorkflows(resources.database, vault, resources.now),
         editor=installed() if settings.editor else None,
         logins=Logins(archive, settings.session_seconds, resources.now, time.monotonic),
         fleet=Fleet(resources.bus, time.monotonic),
@@ -152,6 +155,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         EventRoutes(gateway),
         FixedRoutes(gateway),
         UserdataRoutes(gateway),
+        WorkflowRoutes(gateway),
         AssetRoutes(gateway),
         V2JobRoutes(gateway),
         StudioRoutes(gateway),

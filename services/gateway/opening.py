@@ -1,4 +1,4 @@
-"""A prompt that was handed in, drawn as the editor opens it."""
+"""A prompt that was handed in, or a workflow that is kept, drawn as the editor opens it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,37 @@ async def opened_prompt(gateway: Gateway, who: Principal, prompt_id: str) -> Jso
     """Return a prompt of the caller's as it was laid out, else as we draw it; NotFound without."""
     workflow = await _workflow_of(gateway, who, prompt_id)
     layout = _object(workflow.extra_data.get("extra_pnginfo")).get("workflow")
-    if isinstance(layout, dict) and isinstance(layout.get("nodes"), list):
+    if isinstance(layout, dict) and _is_document(layout):
         return layout
-    types = (await gateway.catalogues.of(who.owner)).types
-    try:
-        graph = parse(workflow.prompt)
-    except Refused as error:
-        raise _missing() from error
-    if any(node.type not in types for node in graph.nodes.values()):
-        raise NotFound("This prompt has node types that are not here any more", field="workflow")
-    document = drawn(graph, types)
+    document = await _drawn(gateway, who, workflow.prompt)
     nodes = document.get("nodes")
     for node in nodes if isinstance(nodes, list) else ():
         _keep_seeds(_object(node))
     return document
+
+
+async def opened_workflow(gateway: Gateway, who: Principal, workflow_id: str) -> JsonObject:
+    """Return a kept workflow as the editor opens it, else a prompt by that id."""
+    try:
+        workflow = (await gateway.saved.read(who, workflow_id)).workflow
+    except NotFound:
+        return await opened_prompt(gateway, who, workflow_id)
+    return workflow if _is_document(workflow) else await _drawn(gateway, who, workflow)
+
+
+async def _drawn(gateway: Gateway, who: Principal, prompt: Json) -> JsonObject:
+    types = (await gateway.catalogues.of(who.owner)).types
+    try:
+        graph = parse(prompt)
+    except Refused as error:
+        raise _missing() from error
+    if any(node.type not in types for node in graph.nodes.values()):
+        raise NotFound("It has node types that are not here any more", field="workflow")
+    return drawn(graph, types)
+
+
+def _is_document(workflow: JsonObject) -> bool:
+    return isinstance(workflow.get("nodes"), list)
 
 
 async def _workflow_of(gateway: Gateway, who: Principal, prompt_id: str) -> Workflow:
@@ -56,7 +73,7 @@ def _keep_seeds(node: JsonObject) -> None:
 
 
 def _missing() -> NotFound:
-    return NotFound("There is no such prompt", field="workflow")
+    return NotFound("There is no such prompt or workflow", field="workflow")
 
 
 def _object(value: Json) -> JsonObject:

@@ -75,6 +75,18 @@ def setting_name(text: str) -> str:
     return text
 
 
+def workflow_name(text: str) -> str:
+    """Return the name of a kept workflow."""
+    if not text.strip() or not _storable(text, NAME_CHARACTERS_MAX):
+        raise Refused(
+            "the name of a workflow has 1 to 250 printable characters",
+            kind="invalid_name",
+            field="name",
+            characters_max=NAME_CHARACTERS_MAX,
+        )
+    return text
+
+
 def inside(folder: str, documents: Sequence[N], *, recurse: bool) -> list[tuple[str, N]]:
     """Return the documents of a folder by their names in it; NotFound if there is no such folder."""
     prefix = f"{folder}/" if folder else ""

@@ -14,6 +14,7 @@ ERRORS: Final[Mapping[int, str]] = {
     403: "Not allowed: by the content policy, the tier, or because another site asks.",
     404: "There is no such thing, or it is not the caller's.",
     409: "Somebody else was faster, or the name is taken.",
+    412: "It was changed meanwhile; the error names its version.",
     413: "The body is larger than allowed; the error names the limit.",
     415: "The body is not of the media type that is needed.",
     422: "This prompt_id or Idempotency-Key was used for another workflow.",

@@ -15,7 +15,7 @@ from libs.core.errors import NotFound
 from libs.nodes import templates
 from services.gateway.gateway import Gateway
 from services.gateway.openapi import studio as told
-from services.gateway.opening import opened_prompt
+from services.gateway.opening import opened_workflow
 from services.gateway.routes.table import Route
 from services.gateway.thumbnails import MIME, thumbnail
 
@@ -23,7 +23,7 @@ INDEX: Final = re.compile(r"index(\.[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?)?\.json")
 LOGOS: Final = "index_logo.json"
 GRAPH: Final = re.compile(r"(?P<name>\w+)\.json")
 # The editor asks for a second picture where the pointer rests; it is the same one here.
-# A prompt of the caller's, by its id: `/?workflow=<id>` leads here.
+# A kept workflow or a prompt of the caller's, by its id: `/?workflow=<id>` leads here.
 PROMPT: Final = re.compile(r"(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.json")
 PICTURE: Final = re.compile(r"(?P<name>\w+)-[12]\.webp")
 
@@ -59,6 +59,6 @@ class TemplateRoutes:
             return Response(data, media_type=MIME, headers={"Cache-Control": "no-cache"})
         if found := PROMPT.fullmatch(file):
             who = await self.gateway.who(request)
-            document = await opened_prompt(self.gateway, who, found["id"])
+            document = await opened_workflow(self.gateway, who, found["id"])
             return JSONResponse(document, headers={"Cache-Control": "no-store"})
         raise NotFound("There is no such template", field="file")

@@ -19,7 +19,7 @@ from tests.integration.gateway.house import GRAPH, House
 from tests.integration.gateway.test_gateway_files import picture
 
 # ComfyUI has these in one place only, or they are ours.
-UNDER_API_ONLY = ("/jobs", "/v2/jobs", "/v2/assets", "/account")
+UNDER_API_ONLY = ("/jobs", "/workflows", "/v2/jobs", "/v2/assets", "/account")
 BARE_ONLY = (
     "/internal/",
     "/docs/",
