@@ -45,8 +45,11 @@ def engine_command(fd: int) -> tuple[str, ...]:
     return (sys.executable, "-m", "services.gpu_worker.engine", str(fd))
 
 
-def engine_environment(settings: WorkerSettings) -> dict[str, str]:
-    """Return what the engine finds in its environment: fixed threads, and no hub to ask."""
+def engine_environment(settings: WorkerSettings, home: Path | None = None) -> dict[str, str]:
+    """Return what the engine finds in its environment: fixed threads, and no hub to ask.
+
+    Models and node packs lie in the folder of the house, unless the settings say otherwise.
+    """
     packages = str(Path(__file__).resolve().parents[2])
     threads = str(settings.threads or os.cpu_count() or 1)
     return {
@@ -68,9 +71,16 @@ def engine_environment(settings: WorkerSettings) -> dict[str, str]:
         "STUDIO_ENGINE_MODELS_MIB": str(settings.models_mib),
         "STUDIO_ENGINE_RESULTS_MIB": str(settings.results_mib),
         "STUDIO_ENGINE_SHARED_MIB": str(settings.shared_results_mib),
+        "STUDIO_ENGINE_MODELS": _folder(settings.models, home, "models"),
+        "STUDIO_ENGINE_NODE_PACKS": _folder(settings.node_packs, home, "node_packs"),
         "STUDIO_ENGINE_BATCH": str(settings.runs_at_once),
         "STUDIO_ENGINE_BATCH_ROWS": str(settings.batch_rows),
     }
+
+
+def _folder(told: Path | None, home: Path | None, name: str) -> str:
+    found = told or (home / name if home is not None else None)
+    return "" if found is None else str(found.expanduser().absolute())
 
 
 @dataclass(eq=False)

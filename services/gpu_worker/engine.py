@@ -41,6 +41,7 @@ from services.gpu_worker.digests import Digests, File
 from services.gpu_worker.executor import Executor
 from services.gpu_worker.failing import NodeFailed
 from services.gpu_worker.frames import FREE, Frame, Link, Mark, mark_of
+from services.gpu_worker.packed import Packed, packed
 from services.gpu_worker.planning import Prepared, prepared, said_of
 from services.gpu_worker.portable import PortableBackend, open_portable
 from services.gpu_worker.results import ResultMemory
@@ -71,6 +72,7 @@ class Engine:
         self.crew = Crew()
         self.orders = Orders()
         self.sharing: Sharing | None = None
+        self.packs_digest = ""
 
     def hear(self) -> None:
         """Read what the agent says; when it is gone there is nobody to work for."""
@@ -91,8 +93,10 @@ class Engine:
     def serve(self, backend: Backend | PortableBackend, results_mib: int, shared_mib: int) -> None:
         """Say hello, then execute jobs for ever."""
         memory = ResultMemory(results_mib * MIB)
-        executor = Executor(load(), memory)
-        self.link.send("hello", backend.hello())
+        packs = Packed(load()) if isinstance(backend, PortableBackend) else packed()
+        self.packs_digest = packs.digest
+        executor = Executor(packs.types, memory)
+        self.link.send("hello", {**backend.hello(), **packs.facts}, *packs.blobs)
         # The rest of the engine takes seconds to import; a job may already wait for it.
         backend.loader.cache.watch(self.watching.loading)
         if shared_mib:
@@ -295,6 +299,7 @@ class _Execution:
         if digests is None:
             return None
         ground = json.dumps(self.backend.facts({}, self.job.profile)["fingerprint"], sort_keys=True)
+        ground += self.engine.packs_digest
         names = made.shared_names(plan, digests, ground)
         return Task(_mark(self.job), self.job.sharing, made.graph, plan, made.catalogue, names)
 

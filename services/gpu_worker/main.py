@@ -38,7 +38,7 @@ def build(
         artifacts=resources.artifacts,
         vault=resources.vault,
         shelf=PostgresShelf(resources.database),
-        engine=EngineChild(engine_environment(settings), command),
+        engine=EngineChild(engine_environment(settings, house.home), command),
         folder=folder,
         settings=settings,
         now=resources.now,

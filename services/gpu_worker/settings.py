@@ -35,6 +35,11 @@ class WorkerSettings(BaseSettings):
     models: Path | None = Field(
         default=None, description="Folder of model files; empty means `models` in STUDIO_HOME."
     )
+    node_packs: Path | None = Field(
+        default=None,
+        description="Folder of node packs written for ComfyUI; empty means `node_packs` in "
+        "STUDIO_HOME. Their code runs with the worker's rights.",
+    )
     engine: Engine = Field(
         default="auto",
         description="What computes: torch, or the portable engine on ONNX Runtime, which executes "

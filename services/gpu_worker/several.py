@@ -11,6 +11,7 @@ from libs.graph.growing import as_link
 from libs.graph.schema import NodeSchema
 from libs.nodes.declare import Shown
 from libs.nodes.expansion import Blocked, Expanded
+from services.gpu_worker.results import size_of
 
 Inputs: TypeAlias = Mapping[str, object]
 Shows: TypeAlias = Callable[[], JsonObject | None]
@@ -26,7 +27,7 @@ class Several:
     @property
     def size_bytes(self) -> int:
         """What they take in memory."""
-        return sum(getattr(item, "size_bytes", 0) for item in self.items)
+        return sum(size_of(item) for item in self.items)
 
 
 @dataclass(frozen=True)

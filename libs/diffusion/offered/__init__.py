@@ -1,0 +1,1 @@
+"""The part of what node packs import that computes with torch."""

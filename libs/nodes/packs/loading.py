@@ -1,0 +1,159 @@
+"""Loads node packs from a folder and from packages; one that fails is told of, and the rest goes on."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import structlog
+
+from libs.nodes.declare import NodeType
+from libs.nodes.packs.adapter import node_type
+from libs.nodes.packs.border import Exchange
+from libs.nodes.packs.finder import Finder, Offered
+from libs.nodes.packs.inputs import NotUnderstood
+from libs.nodes.packs.present import calling, shared_room
+from libs.nodes.packs.shims import names
+
+log = structlog.get_logger(__name__)
+
+GROUP: Final = "hanzo_studio.node_packs"
+CLASSES: Final = "NODE_CLASS_MAPPINGS"
+TITLES: Final = "NODE_DISPLAY_NAME_MAPPINGS"
+PAGE: Final = "WEB_DIRECTORY"
+SECOND_PROTOCOL: Final = "comfy_entrypoint"
+LEFT_ALONE: Final = (".", "_")
+ERROR_CHARACTERS_MAX: Final = 2_000
+Types = Mapping[str, NodeType[..., Any]]
+Load = Callable[[], ModuleType]
+
+
+@dataclass
+class Pack:
+    """One pack: the node types that it brings, and what of it did not load, in words."""
+
+    name: str
+    types: dict[str, NodeType[..., Any]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def error(self) -> str:
+        """Return all faults as one text."""
+        return "; ".join(self.faults)[:ERROR_CHARACTERS_MAX]
+
+
+def are_there(folder: Path | None) -> bool:
+    """Say whether there is any pack; quick where there is none."""
+    return bool(_in_folder(folder)) or bool(entry_points(group=GROUP))
+
+
+def load_packs(
+    folder: Path | None, offered: Offered, exchange: Exchange, own: Types
+) -> tuple[Pack, ...]:
+    """Load every pack in the order of their names; none replaces a type that is there already."""
+    Finder(offered).begin()
+    known = set(own)
+    packs: list[Pack] = []
+    for name, load in _found(folder):
+        pack = Pack(name)
+        try:
+            with calling(shared_room()):
+                _read(pack, load(), exchange, known)
+        except (Exception, SystemExit) as error:
+            pack.faults.append(_told(error, offered))
+        known.update(pack.types)
+        packs.append(pack)
+        if pack.faults:
+            log.warning("node_pack_has_faults", pack=name, error=pack.error, types=len(pack.types))
+        else:
+            log.info("node_pack_loaded", pack=name, types=len(pack.types))
+    return tuple(packs)
+
+
+def _found(folder: Path | None) -> Iterator[tuple[str, Load]]:
+    for path in _in_folder(folder):
+        yield path.stem if path.is_file() else path.name, partial(_module, path)
+    for plugged in sorted(entry_points(group=GROUP), key=lambda found: found.name):
+        yield plugged.name, plugged.load
+
+
+def _in_folder(folder: Path | None) -> list[Path]:
+    if folder is None or not folder.is_dir():
+        return []
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(LEFT_ALONE) and not path.name.endswith(".disabled")
+        if (path.is_dir() and (path / "__init__.py").is_file()) or path.suffix == ".py"
+    ]
+
+
+def _module(path: Path) -> ModuleType:
+    """Import a pack under a name of its own, so that its relative imports find its files."""
+    name = f"node_pack_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}"
+    is_folder = path.is_dir()
+    spec = spec_from_file_location(
+        name,
+        path / "__init__.py" if is_folder else path,
+        submodule_search_locations=[str(path)] if is_folder else None,
+    )
+    if spec is None or spec.loader is None:
+        raise NotUnderstood("it is no Python module")
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _read(pack: Pack, module: ModuleType, exchange: Exchange, known: set[str]) -> None:
+    classes = getattr(module, CLASSES, None)
+    if not isinstance(classes, Mapping):
+        if hasattr(module, SECOND_PROTOCOL):
+            raise NotUnderstood(
+                f"it is written for the newer protocol ({SECOND_PROTOCOL}), which is not loaded here"
+            )
+        raise NotUnderstood(f"it has no {CLASSES}")
+    titles = getattr(module, TITLES, None)
+    titles = titles if isinstance(titles, Mapping) else {}
+    for name, kind in classes.items():
+        if name in known:
+            pack.faults.append(f"{name}: there is a node type of that name already, which stays")
+            continue
+        try:
+            found = node_type(str(name), kind, str(titles.get(name) or name), exchange)
+        except Exception as error:
+            pack.faults.append(f"{name}: {_said(error)}")
+            continue
+        pack.types[str(name)] = found
+        names.NODE_CLASS_MAPPINGS[str(name)] = kind
+    if getattr(module, PAGE, None):
+        log.info("node_pack_page_not_served", pack=pack.name)
+
+
+def _told(error: BaseException, offered: Offered) -> str:
+    """Say in plain words why a pack did not load."""
+    if isinstance(error, NotUnderstood):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        roots = {name.partition(".")[0] for name in offered}
+        if error.name.partition(".")[0] in roots:
+            return f"it needs the module {error.name}, which this engine does not offer"
+        return f"it needs the Python package {error.name}, which is not installed"
+    if isinstance(error, SystemExit):
+        return "it ended the program while it was imported"
+    return _said(error)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, NotUnderstood) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,77 @@
+"""Node packs in the engine: what they may import, and what the agent is told of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from libs.core.jsonvalue import Json, JsonObject
+from libs.graph.schema_json import to_json
+from libs.nodes.declare import NodeType
+from libs.nodes.packs.finder import OFFERED, Offered, together
+from libs.nodes.packs.loading import GROUP, are_there, load_packs
+from libs.nodes.registry import load
+
+FOLDER: Final = "STUDIO_ENGINE_NODE_PACKS"
+WITH_TORCH: Final[Offered] = {
+    "node_helpers": ("libs.diffusion.offered.tensors",),
+    "comfy.utils": ("libs.diffusion.offered.tensors",),
+    "comfy.model_management": ("libs.diffusion.offered.devices",),
+}
+Types = Mapping[str, NodeType[..., Any]]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """All node types of an engine, and what is said of its packs: neither fact nor blob without.
+
+    `digest` changes with the code of the packs: workers with other code share no results.
+    """
+
+    types: Types
+    facts: JsonObject = field(default_factory=dict)
+    blobs: tuple[bytes, ...] = ()
+    digest: str = ""
+
+
+def packed(folder: Path | None = None) -> Packed:
+    """Return the node types of the house and of its packs; packs are imported, with torch."""
+    folder = folder or _folder()
+    own = load()
+    if not are_there(folder):
+        return Packed(own)
+    from libs.diffusion.offered.exchange import TorchExchange
+
+    packs = load_packs(folder, together(OFFERED, WITH_TORCH), TorchExchange(), own)
+    theirs = {name: found for pack in packs for name, found in pack.types.items()}
+    facts = [
+        {"name": pack.name, "types": sorted(pack.types), "error": pack.error} for pack in packs
+    ]
+    schemas = json.dumps([to_json(found.schema) for found in theirs.values()], sort_keys=True)
+    return Packed(
+        MappingProxyType({**own, **theirs}),
+        {"packs": cast("Json", facts)},
+        (schemas.encode(),),
+        _digest(folder, schemas),
+    )
+
+
+def _digest(folder: Path | None, schemas: str) -> str:
+    found = hashlib.sha256(schemas.encode())
+    for path in sorted(folder.rglob("*.py")) if folder is not None and folder.is_dir() else ():
+        found.update(path.read_bytes())
+    for plugged in entry_points(group=GROUP):
+        found.update(f"{plugged.value} {plugged.dist.version if plugged.dist else ''}".encode())
+    return found.hexdigest()
+
+
+def _folder() -> Path | None:
+    told = os.environ.get(FOLDER, "")
+    return Path(told) if told else None
