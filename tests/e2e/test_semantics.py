@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.e2e.houses import ROOT, House, house, wait_until
 from tests.e2e.test_pictures import lifecycle
 from tests.e2e.watching import Watcher, submit
 
 PLUGGED = ROOT / "tests/semantics/plugged"
+PACKS = ROOT / "tests/data/node_packs"
 CHAIN = 498
 
 
 @pytest.fixture(scope="module")
 def plugged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Run a house that knows the test nodes."""
+    """Run a house that knows the test nodes, and those of node packs."""
     home = tmp_path_factory.mktemp("semantics") / "home"
-    with house(home, PYTHONPATH=f"{PLUGGED}:{ROOT}") as running:
+    packs = str(PACKS)
+    with house(home, PYTHONPATH=f"{PLUGGED}:{ROOT}", STUDIO_WORKER_NODE_PACKS=packs) as running:
         yield running
 
 
@@ -148,3 +152,32 @@ def test_a_graph_of_500_nodes_is_executed_and_shown(api: httpx.Client):
     )
     assert entry["outputs"] == {"end": {"text": ["x"]}}
     assert len(entry["prompt"][2]) == 500
+
+
+def test_a_node_of_a_pack_is_listed_and_its_picture_kept_like_any_other(
+    plugged: House, api: httpx.Client
+):
+    def listed() -> dict[str, Any]:
+        return dict(api.get("/object_info/BrightInvert").json())
+
+    entry = wait_until(listed, 60, "the pack's node type is not listed")["BrightInvert"]
+    assert entry["display_name"] == "Bright: Invert"
+    graph = {
+        "1": used("EmptyImage", width=32, height=16, batch_size=1, color=0xFF0000),
+        "2": used("BrightInvert", image=["1", 0], strength=1.0, mode="half", sampler="euler"),
+        "3": used("BrightSave", images=["2", 0], prefix="pack/shot"),
+        "4": used("WordTwice", text=["5", 0]),
+        "5": used("WordGlue", a="o", b="k"),
+        "6": used("WordShow", text=["4", 0], more="too"),
+    }
+    with Watcher(plugged) as watcher:
+        prompt_id = submit(api, graph, watcher.client_id)
+        watcher.until_end(prompt_id)
+    told = api.get(f"/history/{prompt_id}").json()[prompt_id]
+    assert told["status"]["status_str"] == "success"
+    assert told["outputs"]["6"] == {"text": ["OKok", "more=too"]}
+    assert told["outputs"]["3"]["text"] == ["call 1"]
+    (image,) = told["outputs"]["3"]["images"]
+    assert (image["filename"], image["subfolder"]) == ("shot_00001_.png", "pack")
+    picture = Image.open(io.BytesIO(api.get("/view", params=image).content))
+    assert (picture.size, picture.getpixel((3, 3))) == ((16, 8), (0, 255, 255))
