@@ -30,6 +30,19 @@ CLASSES: Final = "NODE_CLASS_MAPPINGS"
 TITLES: Final = "NODE_DISPLAY_NAME_MAPPINGS"
 PAGE: Final = "WEB_DIRECTORY"
 SECOND_PROTOCOL: Final = "comfy_entrypoint"
+# Modules of the program that packs were written for; what of them is offered is found before.
+NOT_OFFERED: Final = frozenset(
+    [
+        "comfy",
+        "comfy_api",
+        "comfy_api_nodes",
+        "comfy_execution",
+        "comfy_extras",
+        "custom_nodes",
+        "execution",
+        "latent_preview",
+    ]
+)
 LEFT_ALONE: Final = (".", "_")
 ERROR_CHARACTERS_MAX: Final = 2_000
 Types = Mapping[str, NodeType[..., Any]]
@@ -68,7 +81,7 @@ def load_packs(
             with calling(shared_room()):
                 _read(pack, load(), exchange, known)
         except (Exception, SystemExit) as error:
-            pack.faults.append(_told(error, offered))
+            pack.faults.append(_told(error))
         known.update(pack.types)
         packs.append(pack)
         if pack.faults:
@@ -141,13 +154,12 @@ def _read(pack: Pack, module: ModuleType, exchange: Exchange, known: set[str]) -
         log.info("node_pack_page_not_served", pack=pack.name)
 
 
-def _told(error: BaseException, offered: Offered) -> str:
+def _told(error: BaseException) -> str:
     """Say in plain words why a pack did not load."""
     if isinstance(error, NotUnderstood):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
-        roots = {name.partition(".")[0] for name in offered}
-        if error.name.partition(".")[0] in roots:
+        if error.name.partition(".")[0] in NOT_OFFERED:
             return f"it needs the module {error.name}, which this engine does not offer"
         return f"it needs the Python package {error.name}, which is not installed"
     if isinstance(error, SystemExit):

@@ -17,8 +17,10 @@ from libs.graph.schema import Catalogue
 from libs.graph.schema_json import from_json
 from libs.graph.sockets import input_config
 from libs.nodes.dialects import object_info_entry
+from libs.nodes.packs.loading import GROUP
 from libs.sampling.conditioning import Area, Conditioning, Entry
 from services.gpu_worker.executor import Executor
+from services.gpu_worker.failing import NodeFailed
 from services.gpu_worker.packed import Packed, packed
 from services.gpu_worker.results import ResultMemory
 from tests.unit.libs.nodes.fakes import FakeContext, Recorder
@@ -265,3 +267,57 @@ def test_a_blocked_value_holds_up_what_needs_it(bench):
     assert told.ui == {"e": {"text": ["on"]}}
     assert bench.heard.of("blocked") == [("d", "no way")]
     assert isinstance(bench.heard, Heard)
+
+
+RUDE = """
+import os, folder_paths
+class Rude:
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    @classmethod
+    def INPUT_TYPES(s):
+        return {"required": {"name": ("STRING", {})}}
+    def run(self, name):
+        where = folder_paths.get_temp_directory()
+        with open(os.path.join(where, "note.txt"), "wb") as file:
+            file.write(b"\\x89PNG\\r\\n\\x1a\\n and no more")
+        return {"ui": {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}}
+NODE_CLASS_MAPPINGS = {"Rude": Rude}
+"""
+
+
+def test_a_picture_under_another_name_is_told_as_one_and_no_file_from_elsewhere_is_taken(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "rude.py").write_text(RUDE)
+    made = PackBench(packed(tmp_path))
+    monkeypatch.setattr("tests.unit.services.gpu_worker.semantics.World", made.context)
+    made.run(a=("Rude", {"name": "note.txt"}))
+    (file,) = made.contexts["a"].saved
+    assert (file.mime, file.extension, file.folder) == ("image/png", "txt", "temp")
+    for name in ("../../../../etc/hostname", "/etc/hostname", "gone.png"):
+        with pytest.raises(NodeFailed, match="did not write"):
+            made.run(a=("Rude", {"name": name}))
+    assert len(made.contexts["a"].saved) == 1
+
+
+def test_a_package_brings_a_pack_with_an_entry_point(tmp_path, monkeypatch):
+    about = tmp_path / "their_pack-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Name: their-pack\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[{GROUP}]\ntheirs = their_pack_module\n")
+    (tmp_path / "their_pack_module.py").write_text(RUDE.replace('"Rude"', '"Theirs"'))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = packed(tmp_path / "no_folder")
+    assert facts_of(found)["theirs"] == {"name": "theirs", "types": ["Theirs"], "error": ""}
+
+
+def test_a_folder_that_is_no_pack_of_the_protocol_says_so(tmp_path):
+    (tmp_path / "newer.py").write_text("async def comfy_entrypoint():\n    return None\n")
+    (tmp_path / "empty.py").write_text("")
+    (tmp_path / "_left.py").write_text("raise ValueError")
+    facts = facts_of(packed(tmp_path))
+    assert sorted(facts) == ["empty", "newer"]
+    assert "newer protocol" in str(facts["newer"]["error"])
+    assert facts["empty"]["error"] == "it has no NODE_CLASS_MAPPINGS"
