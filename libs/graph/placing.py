@@ -48,11 +48,10 @@ def columns(sources: Sources, first: Collection[str] = ()) -> list[list[str]]:
     A node that needs none stands right before the first that needs it, unless it is among
     `first`: those begin at the left.
     """
-    depths = _depths(sources)
+    depths, users = _depths(sources), _users(sources)
     for node_id, needs in sources.items():
-        users = [depths[user] for user, used in sources.items() if node_id in used]
-        if not needs and node_id not in first and users:
-            depths[node_id] = min(users) - 1
+        if not needs and node_id not in first and users[node_id]:
+            depths[node_id] = min(depths[user] for user in users[node_id]) - 1
     width = max(depths.values(), default=-1) + 1
     found: list[list[str]] = [[] for _ in range(width)]
     for node_id in sources:
@@ -65,13 +64,13 @@ def placed(
 ) -> list[dict[str, Box]]:
     """Return a box for every node, by columns: nodes that are wired stand near each other."""
     order = columns(sources, first)
-    users = {node_id: [u for u, used in sources.items() if node_id in used] for node_id in sources}
+    users = _users(sources)
     boxes = _stacked(order, sizes)
     for sweep in range(SWEEPS):
         towards = users if sweep % 2 else sources
         for column in reversed(order) if sweep % 2 else order:
             _sort(column, towards, boxes)
-            boxes = _stacked(order, sizes)
+            boxes |= _column(column, sizes, boxes[column[0]].x if column else 0)
     return [{node_id: boxes[node_id] for node_id in column} for column in order]
 
 
@@ -85,17 +84,26 @@ def around(boxes: Iterable[Box], margin: int, head: int) -> Box:
     return Box(x, y, right - x, below - y)
 
 
+def _users(sources: Sources) -> dict[str, list[str]]:
+    """Return what each node feeds."""
+    users: dict[str, list[str]] = {node_id: [] for node_id in sources}
+    for node_id, needs in sources.items():
+        for source in dict.fromkeys(needs):
+            if source in users:
+                users[source].append(node_id)
+    return users
+
+
 def _depths(sources: Sources) -> dict[str, int]:
-    """Return the length of the longest way to each node; on a cycle the walk still ends."""
+    """Return the length of the longest way to each node; on a cycle it ends at their number."""
     depths = dict.fromkeys(sources, 0)
-    for _ in range(len(sources)):
-        deeper = {
-            node_id: max((depths[source] + 1 for source in needs if source in depths), default=0)
-            for node_id, needs in sources.items()
-        }
-        if deeper == depths:
-            break
-        depths = deeper
+    waiting = True
+    while waiting:
+        waiting = False
+        for node_id, needs in sources.items():
+            deepest = max((depths[source] + 1 for source in needs if source in depths), default=0)
+            if (deeper := min(deepest, len(sources))) != depths[node_id]:
+                depths[node_id], waiting = deeper, True
     return depths
 
 
@@ -111,10 +119,16 @@ def _stacked(order: Sequence[Sequence[str]], sizes: Mapping[str, Size]) -> dict[
     boxes: dict[str, Box] = {}
     x = 0
     for column in order:
-        y = 0
-        for node_id in column:
-            size = sizes[node_id]
-            boxes[node_id] = Box(x, y, size.width, size.height)
-            y += size.height + ROW_GAP
+        boxes |= _column(column, sizes, x)
         x += max((sizes[node_id].width for node_id in column), default=0) + COLUMN_GAP
+    return boxes
+
+
+def _column(column: Sequence[str], sizes: Mapping[str, Size], x: int) -> dict[str, Box]:
+    boxes: dict[str, Box] = {}
+    y = 0
+    for node_id in column:
+        size = sizes[node_id]
+        boxes[node_id] = Box(x, y, size.width, size.height)
+        y += size.height + ROW_GAP
     return boxes

@@ -70,6 +70,49 @@ FOLLOW = """() => {
   api.addEventListener('execution_success', () => followed.ended += 1)
 }"""
 
+# Gives each widget of each node type another value; returns what was given and what would be sent.
+EDIT = """async () => {
+  const given = {}
+  app.graph.clear()
+  for (const type of Object.keys(LiteGraph.registered_node_types)) {
+    if (!LiteGraph.registered_node_types[type].nodeData?.python_module) continue
+    const node = LiteGraph.createNode(type)
+    app.graph.add(node)
+    const values = {}
+    for (const widget of node.widgets ?? []) {
+      const {type: kind, name, value, options} = widget
+      const choices = Array.isArray(options?.values) ? options.values : []
+      if (kind === 'button' || widget.serialize === false || options?.serialize === false) continue
+      if (kind === 'number') values[name] = value > options.min ? options.min : options.max
+      else if (kind === 'toggle') values[name] = !value
+      else if (kind === 'combo') values[name] = choices.find(one => one !== value) ?? value
+      else if (typeof value === 'string') values[name] = value + ' changed'
+      if (name in values) widget.value = values[name]
+    }
+    given[type] = {id: String(node.id), values, sockets: (node.inputs ?? []).map(one => one.name)}
+  }
+  const {output} = await app.graphToPrompt()
+  for (const found of Object.values(given)) found.sent = output[found.id]?.inputs ?? null
+  app.graph.clear()
+  return given
+}"""
+# Moves and zooms as a person does; returns the milliseconds that each picture of it took.
+MOVE = """async () => {
+  const {canvas} = app.canvas
+  const send = (deltaY, x) => canvas.dispatchEvent(new WheelEvent('wheel', {
+    deltaY, deltaX: x, ctrlKey: deltaY !== 0, clientX: 700, clientY: 500,
+    bubbles: true, cancelable: true}))
+  const took = []
+  for (let turn = 0; turn < 12; turn++) {
+    send(turn % 3 ? -60 : 90, turn % 2 ? 120 : 0)
+    const began = performance.now()
+    app.canvas.draw(true, true)
+    took.push(performance.now() - began)
+    await new Promise(requestAnimationFrame)
+  }
+  return took
+}"""
+
 
 @dataclass
 class Studio:
@@ -139,6 +182,17 @@ class Studio:
     def wait_for(self, expression: str) -> None:
         """Wait until an expression of the page comes true."""
         self.page.wait_for_function(expression)
+
+    def look_at(self, type_: str) -> None:
+        """Bring the first node of a type into the middle, at its own size."""
+        self.page.evaluate(
+            """type => {
+              app.canvas.ds.scale = 1
+              app.canvas.centerOnNode(app.graph.nodes.find(node => node.type === type))
+              app.canvas.setDirty(true, true)
+            }""",
+            type_,
+        )
 
     def wait_for_picture(self, type_: str = "SaveImage") -> dict[str, Any]:
         """Wait until a node shows a picture; return the node."""

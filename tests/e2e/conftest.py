@@ -12,11 +12,17 @@ import pytest
 
 from tests.e2e.houses import ROOT, House, house
 
+PLUGGED = ROOT / "tests/semantics/plugged"
+
 
 @pytest.fixture(scope="session")
 def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Run one house for the whole session; runs of profile fast are executed beside each other."""
-    with house(tmp_path_factory.mktemp("house") / "home", STUDIO_WORKER_BATCH="3") as running:
+    """Run one house for the whole session, with the test nodes of `tests.semantics` plugged in.
+
+    Runs of profile fast are executed beside each other.
+    """
+    home = tmp_path_factory.mktemp("house") / "home"
+    with house(home, STUDIO_WORKER_BATCH="3", PYTHONPATH=f"{PLUGGED}:{ROOT}") as running:
         yield running
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import random
+from typing import Any
 
 import pytest
+from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from tests.e2e.houses import ROOT, House, wait_until
@@ -21,6 +23,10 @@ def picture_of(api, entry) -> PngImageFile:
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/png"
     return PngImageFile(io.BytesIO(answer.content))
+
+
+def used(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
 
 
 def lifecycle(frames) -> list[str]:
@@ -139,6 +145,44 @@ def test_files_of_one_prefix_are_numbered_without_a_gap_or_a_double(shared_house
         assert image["subfolder"] == "row"
         names.append(image["filename"])
     assert sorted(names) == [f"count_{n:05}_.png" for n in range(1, 9)]
+
+
+@pytest.mark.covers("P05", "P12")
+def test_an_uploaded_picture_goes_through_all_nodes_that_work_on_pictures(shared_house: House, api):
+    out = io.BytesIO()
+    Image.new("RGBA", (64, 64), (0, random.randrange(256), 0, 100)).save(out, "PNG")
+    form = {"image": ("meadow.png", out.getvalue(), "image/png")}
+    name = api.post("/upload/image", files=form).json()["name"]
+    graph = {
+        "checkpoint": used("CheckpointLoaderSimple", ckpt_name=DEMO),
+        "picture": used("LoadImage", image=name),
+        "coded": used("VAEEncode", pixels=["picture", 0], vae=["checkpoint", 2]),
+        "seen": used("VAEDecode", samples=["coded", 0], vae=["checkpoint", 2]),
+        "upscaler": used("UpscaleModelLoader", model_name="realesr-animevideov3-x4.safetensors"),
+        "larger": used("ImageUpscaleWithModel", upscale_model=["upscaler", 0], image=["seen", 0]),
+        "shown": used("PreviewImage", images=["larger", 0]),
+        "holed": used(
+            "VAEEncodeForInpaint",
+            pixels=["picture", 0],
+            vae=["checkpoint", 2],
+            mask=["picture", 1],
+            grow_mask_by=6,
+        ),
+        "around": used("VAEDecode", samples=["holed", 0], vae=["checkpoint", 2]),
+        "film": used("CreateVideo", images=["around", 0], fps=8.0),
+        "saved": used(
+            "SaveVideo", video=["film", 0], filename_prefix="film", format="auto", codec="auto"
+        ),
+    }
+    with Watcher(shared_house) as watcher:
+        prompt_id = submit(api, graph, watcher.client_id)
+        watcher.until_end(prompt_id)
+    entry = api.get(f"/history/{prompt_id}").json()[prompt_id]
+    assert entry["status"]["status_str"] == "success"
+    (shown,), (film,) = (entry["outputs"][node]["images"] for node in ("shown", "saved"))
+    seen = api.get("/view", params=shown)
+    assert (shown["type"], Image.open(io.BytesIO(seen.content)).size) == ("temp", (256, 256))
+    assert api.get("/view", params=film).headers["content-type"] == "video/mp4"
 
 
 @pytest.mark.covers("R213", "R199", "R200")

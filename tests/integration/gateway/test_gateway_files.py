@@ -208,7 +208,7 @@ async def test_a_picture_that_is_not_released_is_not_there(house: House):
         assert (await house.http.get("/view", params=params)).status_code == 404
 
 
-@pytest.mark.covers("R377")
+@pytest.mark.covers("R377", "P05")
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 async def test_an_upload_is_sealed_listed_and_served_to_its_owner(house: House, form: str):
     data = picture(form)
@@ -259,7 +259,7 @@ async def test_what_is_no_png_jpeg_or_webp_is_refused_whatever_its_name(house: H
     assert answer.json()["error"]["extra_info"]["field"] == "image"
 
 
-@pytest.mark.covers("R376")
+@pytest.mark.covers("R376", "P05")
 async def test_uploads_are_bounded_in_bytes_and_pixels(engine: AsyncEngine):
     async with open_house(engine, upload_bytes_max=100_000, upload_pixels_max=100) as house:
         exact = picture() + b"\0" * (100_000 - len(picture()))
@@ -321,6 +321,7 @@ async def test_broken_forms_are_refused(house: House):
         assert "error" in answer.json()
 
 
+@pytest.mark.covers("P05")
 async def test_a_mask_is_laid_onto_its_original_and_the_texts_stay(house: House):
     texts = PngInfo()
     texts.add_text("prompt", "{}")

@@ -49,6 +49,26 @@ def test_no_two_nodes_overlap_and_every_wire_leads_right(sources, data):
         assert all(boxes[need].x + boxes[need].width < boxes[name].x for need in needs)
 
 
+class Counted(dict[str, Size]):
+    """Sizes that count how often they are looked at."""
+
+    looks = 0
+
+    def __getitem__(self, name: str) -> Size:
+        self.looks += 1
+        return super().__getitem__(name)
+
+
+def test_twice_as_many_nodes_are_twice_the_work_and_no_more():
+    def looks(count: int) -> int:
+        sizes = Counted({str(number): Size(100, 100) for number in range(count)})
+        chain = {str(number): [str(number - 1)][:number] for number in range(count)}
+        assert len(placed(sizes, chain)) == count
+        return sizes.looks
+
+    assert looks(400) == 2 * looks(200)
+
+
 def test_a_frame_holds_what_it_is_drawn_around():
     frame = around([Box(0, 0, 10, 10), Box(20, 30, 10, 10)], margin=5, head=7)
     assert frame == Box(-5, -12, 40, 57)
