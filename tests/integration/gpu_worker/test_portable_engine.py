@@ -17,6 +17,7 @@ from libs.weights.exported import ExportedFolder, place_of
 from tests.integration.gpu_worker.workshop import Workshop
 
 pytestmark = pytest.mark.timeout(450)
+ROOT = Path(__file__).resolve().parents[3]
 DEMO = Path(weights.__file__).with_name("demo")
 
 
@@ -37,13 +38,17 @@ async def test_the_demo_graph_is_executed_by_a_worker_without_torch(exported):
     decode = next(key for key, node in graph.items() if node["class_type"] == "VAEDecode")
     graph[save]["inputs"]["images"] = [decode, 0]
     workshop = Workshop(exported)
-    workshop.settings = workshop.settings.model_copy(update={"engine": "portable"})
+    portable = {"engine": "portable", "node_packs": ROOT / "tests/data/node_packs"}
+    workshop.settings = workshop.settings.model_copy(update=portable)
     async with workshop.house.scheduler(), workshop.moderation():
         agent = workshop.make("gpu0-a", _portable_command)
         agent.folder = ExportedFolder(exported)
         async with workshop.running(agent):
             await workshop.submit("p1", graph, save)
             end = await workshop.house.ended("p1", 300)
+            hello = agent.engine.hello or {}
+    assert hello["backend"] == "portable"
+    assert "packs" not in hello
     assert (end.outcome, end.attempt) == ("succeeded", 1)
     news = workshop.news("p1")
     shown = next(event for event in news if isinstance(event, NodeFinished))

@@ -16,6 +16,7 @@ from libs.graph.refusal import GraphRefused
 from libs.graph.schema import Catalogue
 from libs.graph.schema_json import from_json
 from libs.graph.sockets import input_config
+from libs.nodes.context import Interrupted
 from libs.nodes.dialects import object_info_entry
 from libs.nodes.packs.loading import GROUP
 from libs.sampling.conditioning import Area, Conditioning, Entry
@@ -321,3 +322,43 @@ def test_a_folder_that_is_no_pack_of_the_protocol_says_so(tmp_path):
     assert sorted(facts) == ["empty", "newer"]
     assert "newer protocol" in str(facts["newer"]["error"])
     assert facts["empty"]["error"] == "it has no NODE_CLASS_MAPPINGS"
+
+
+WALK = """
+import comfy.model_management, comfy.utils
+class Walk:
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    @classmethod
+    def INPUT_TYPES(s):
+        return {"required": {"steps": ("INT", {"default": 3, "max": 10})}}
+    def run(self, steps):
+        bar = comfy.utils.ProgressBar(steps)
+        for number in range(steps):
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            bar.update_absolute(number + 1, steps)
+        return ()
+NODE_CLASS_MAPPINGS = {"Walk": Walk}
+"""
+
+
+class Stopped(World):
+    """A world in which a run is stopped after its second step."""
+
+    def step(self, value: int, total: int, preview: Any = None) -> None:
+        super().step(value, total)
+        if value == 2:
+            raise Interrupted("stopped")
+
+
+def test_a_run_is_stopped_between_two_steps_of_a_pack_s_node(tmp_path, monkeypatch):
+    (tmp_path / "walk.py").write_text(WALK)
+    made = PackBench(packed(tmp_path))
+    made.contexts["a"] = Stopped("a")
+    monkeypatch.setattr("tests.unit.services.gpu_worker.semantics.World", made.context)
+    with pytest.raises(Interrupted):
+        made.run(a=("Walk", {"steps": 3}))
+    assert made.contexts["a"].steps[-1] == (2, 3)
+    with pytest.raises(GraphRefused, match="failed validation"):
+        made.run(a=("Walk", {"steps": 11}))
