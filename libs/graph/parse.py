@@ -32,6 +32,11 @@ def parse(prompt: Json) -> Graph:
     return Graph({node_id: _node(node_id, nodes[node_id], dialect) for node_id in nodes}, dialect)
 
 
+def dialect_of(prompt: JsonObject) -> Dialect:
+    """Return the dialect of a workflow without looking at its nodes; refused as by `parse`."""
+    return _nodes_of(prompt)[0]
+
+
 def _nodes_of(prompt: JsonObject) -> tuple[Dialect, JsonObject]:
     nodes = prompt.get("nodes")
     if isinstance(nodes, list):

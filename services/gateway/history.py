@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from libs.store.readmodels.prompts import Message, PromptRow
 from services.gateway.archive import Finished
 from services.gateway.domain.ending import BLOCKED_MESSAGE, EXPIRED, LOST, in_full
 from services.gateway.domain.frames import UI_KEYS
-from services.gateway.workflows import Workflow, in_dialect, opened, opened_object
+from services.gateway.workflows import Workflow, in_dialect, opened, opened_objects
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,15 @@ class Entry:
 async def entries(vault: Vault, tenant: str, found: Sequence[Finished]) -> list[Entry]:
     """Unseal what the entries of a history page need."""
     workflows = await opened(vault, tenant, [finished.row.workflow for finished in found])
-    outputs = await asyncio.gather(*(outputs_of(vault, tenant, finished) for finished in found))
-    failures = await asyncio.gather(
-        *(opened_object(vault, tenant, finished.row.failure) for finished in found)
-    )
+    shown_by = [(place, node) for place, one in enumerate(found) for node in one.row.node_ui]
+    sealed = [found[place].row.node_ui[node] for place, node in shown_by]
+    nodes: list[dict[str, JsonObject]] = [{} for _ in found]
+    for (place, node), value in zip(
+        shown_by, await opened_objects(vault, tenant, sealed), strict=True
+    ):
+        nodes[place][node] = value
+    outputs = [_with_files(shown, one) for shown, one in zip(nodes, found, strict=True)]
+    failures = await opened_objects(vault, tenant, [one.row.failure for one in found])
     return [
         Entry(finished.row, workflow, shown, failure)
         for finished, workflow, shown, failure in zip(
@@ -46,9 +50,12 @@ async def entries(vault: Vault, tenant: str, found: Sequence[Finished]) -> list[
 
 async def outputs_of(vault: Vault, tenant: str, finished: Finished) -> JsonObject:
     """Return what each output node shows: its released files, and the rest of its ui."""
-    nodes: dict[str, dict[str, Json]] = {}
-    for node_id, sealed in finished.row.node_ui.items():
-        nodes[node_id] = await opened_object(vault, tenant, sealed)
+    row = finished.row
+    opened_nodes = await opened_objects(vault, tenant, list(row.node_ui.values()))
+    return _with_files(dict(zip(row.node_ui, opened_nodes, strict=True)), finished)
+
+
+def _with_files(nodes: dict[str, JsonObject], finished: Finished) -> JsonObject:
     for output in finished.outputs:
         files = nodes.setdefault(output.node_id, {}).setdefault(
             UI_KEYS.get(output.kind, output.kind), []

@@ -11,13 +11,15 @@ import structlog
 from libs.core.errors import NotFound, Poisoned, Refused
 from libs.core.jsonvalue import Json, JsonObject
 from libs.events.base import Sealed
-from libs.graph.parse import parse
+from libs.graph.parse import dialect_of, parse
 from libs.graph.render import to_comfy, to_hip35
 from libs.graph.schema import Catalogue
 from libs.graph.value import Dialect
 from libs.sealed.base import Vault
 
 OPENED_AT_ONCE = 16
+# Others have their turn after so many.
+OPENED_IN_A_ROW = 32
 
 log = structlog.get_logger(__name__)
 
@@ -31,16 +33,42 @@ class Workflow:
 
 
 async def opened(vault: Vault, tenant: str, sealed: Sequence[Sealed]) -> list[Workflow]:
-    """Open workflows, a few at once, in their order."""
+    """Open workflows, in their order."""
+    found = []
+    for value in await opened_objects(vault, tenant, sealed):
+        extra_data = value.get("extra_data")
+        shown = extra_data if isinstance(extra_data, dict) else {}
+        found.append(Workflow(value.get("prompt", {}), shown))
+    return found
+
+
+async def opened_objects(
+    vault: Vault, tenant: str, sealed: Sequence[Sealed | None]
+) -> list[JsonObject]:
+    """Open objects as `opened_object` does, in their order; what lies elsewhere, a few at once."""
     gate = asyncio.Semaphore(OPENED_AT_ONCE)
 
-    async def one(item: Sealed) -> Workflow:
+    async def fetched(item: Sealed) -> JsonObject:
         async with gate:
-            value = await opened_object(vault, tenant, item)
-        extra_data = value.get("extra_data")
-        return Workflow(value.get("prompt", {}), extra_data if isinstance(extra_data, dict) else {})
+            return await opened_object(vault, tenant, item)
 
-    return list(await asyncio.gather(*(one(item) for item in sealed)))
+    far = {
+        place: asyncio.create_task(fetched(item))
+        for place, item in enumerate(sealed)
+        if item is not None and item.artifact is not None
+    }
+    try:
+        found = []
+        for place, item in enumerate(sealed):
+            # What lies here waits for nothing, and a task for each would cost more than opening it.
+            if place % OPENED_IN_A_ROW == 0:
+                await asyncio.sleep(0)
+            task = far.get(place)
+            found.append(await (task or opened_object(vault, tenant, item)))
+        return found
+    finally:
+        for task in far.values():
+            task.cancel()
 
 
 async def opened_object(vault: Vault, tenant: str, sealed: Sealed | None) -> JsonObject:
@@ -60,9 +88,10 @@ async def opened_object(vault: Vault, tenant: str, sealed: Sealed | None) -> Jso
 def in_dialect(prompt: Json, wanted: Dialect, catalogue: Catalogue) -> Json:
     """Return a workflow in the wanted dialect; one that is in it already stays as it came."""
     try:
+        # Most are in it, and parsing all of a long history takes its time.
+        if isinstance(prompt, dict) and dialect_of(prompt) == wanted:
+            return prompt
         graph = parse(prompt)
     except Refused:
-        return prompt
-    if graph.dialect == wanted:
         return prompt
     return to_comfy(graph, catalogue) if wanted == "comfyui" else to_hip35(graph, catalogue)

@@ -284,10 +284,11 @@ async def history(
         )
         query = query.where(PROMPTS.c.ended_seq < end.scalar_subquery())
     if offset > 0:
-        return await _rows(
-            connection,
-            query.order_by(PROMPTS.c.ended_seq).offset(offset).limit(max(0, max_items)),
-        )
+        # The place is found in the index alone; rows before it are wide and would be read in vain.
+        places = query.with_only_columns(PROMPTS.c.ended_seq).order_by(PROMPTS.c.ended_seq)
+        first = places.offset(offset).limit(1).scalar_subquery()
+        rest = query.where(PROMPTS.c.ended_seq >= first).order_by(PROMPTS.c.ended_seq)
+        return await _rows(connection, rest.limit(max(0, max_items)))
     newest = query.order_by(PROMPTS.c.ended_seq.desc()).limit(max(0, max_items))
     return (await _rows(connection, newest))[::-1]
 
