@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from libs.chassis.embedded.home import lay_out
@@ -20,6 +21,8 @@ from libs.settings import Settings
 from libs.telemetry.process import secrets_of, telemetry
 from services.commands.console import err, plain_errors
 from services.commands.finding import master_key
+
+log = structlog.get_logger(__name__)
 
 CPU_SERVICES = (
     "recorder",
@@ -108,7 +111,7 @@ def _make_tables(settings: Settings) -> None:
         if not settings.database_url:
             raise Misconfigured("a setting is missing", missing=["DATABASE_URL"])
         asyncio.run(migrate(settings.database_url))
-    err.print("tables are there")
+        log.info("tables are there")
 
 
 def _write_files(folder: Path, settings: Settings) -> None:

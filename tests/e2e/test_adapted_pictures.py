@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from tests.unit.libs.diffusion.tiny_adapters import photo, workflow, write_weigh
 
 
 @pytest.fixture(scope="module")
-def furnished(shared_house: House) -> House:
-    """Put small weights and two photos into the house, and wait until it offers them."""
-    write_weights(shared_house.home / "models")
+def furnished(shared_house: House) -> Iterator[House]:
+    """Put small weights and two photos into the house while these tests need them."""
+    models = shared_house.home / "models"
+    before = set(models.rglob("*"))
+    write_weights(models)
     with shared_house.client() as api:
         for number, name in enumerate(("photo.png", "style.png")):
             data = io.BytesIO()
@@ -31,7 +34,11 @@ def furnished(shared_house: House) -> House:
             return "pixel_art_v2.safetensors" in str(schema["input"]["required"]["lora_name"])
 
         wait_until(offered, 60, "the LoRAs are offered")
-    return shared_house
+        yield shared_house
+        for path in set(models.rglob("*")) - before:
+            if path.is_file():
+                path.unlink()
+        wait_until(lambda: not offered(), 60, "the LoRAs are not offered any more")
 
 
 def pixels(house: House, api, graph) -> np.ndarray:

@@ -34,16 +34,10 @@ class Watcher:
         self.socket.close()
 
     def until_end(self, prompt_id: str) -> list[dict[str, Any]]:
-        """Read until the terminal frame of `prompt_id`; return the frames about it."""
-        while True:
-            frame = self.read()
-            data = frame.get("data", {})
-            if (
-                frame["type"] == "executing"
-                and data.get("prompt_id") == prompt_id
-                and data.get("node") is None
-            ):
-                return self.about(prompt_id)
+        """Read until the terminal frame of `prompt_id` was read; return the frames about it."""
+        while not any(_is_terminal(frame) for frame in self.about(prompt_id)):
+            self.read()
+        return self.about(prompt_id)
 
     def read(self) -> dict[str, Any]:
         """Read one frame."""
@@ -59,6 +53,10 @@ class Watcher:
     def about(self, prompt_id: str) -> list[dict[str, Any]]:
         """Return the frames that speak of `prompt_id`."""
         return [f for f in self.frames if f.get("data", {}).get("prompt_id") == prompt_id]
+
+
+def _is_terminal(frame: dict[str, Any]) -> bool:
+    return frame["type"] == "executing" and frame["data"].get("node") is None
 
 
 def submit(client: httpx.Client, graph: Any, client_id: str = "", **extra: Any) -> str:

@@ -94,8 +94,9 @@ async def test_a_key_opens_http_and_socket_until_it_is_revoked(guarded: House, e
     assert (await guarded.http.get("/queue", headers=key)).status_code == 401
 
 
-async def test_probes_and_the_page_need_no_key(guarded: House):
-    for path in ("/", "/healthz", "/readyz", "/metrics", "/features"):
+async def test_probes_and_the_way_to_the_login_need_no_key(guarded: House):
+    assert (await guarded.http.get("/", follow_redirects=True)).status_code == 200
+    for path in ("/healthz", "/readyz", "/metrics", "/features"):
         assert (await guarded.http.get(path)).status_code == 200
 
 
