@@ -66,7 +66,7 @@ async def test_what_painter_hands_in_is_in_studios_history(studio: Studio):
     assert workflow.json()["prompt"] == job["workflow"]["prompt"]
 
 
-@pytest.mark.covers("R235", "R237", "X42")
+@pytest.mark.covers("R235", "R237")
 async def test_four_images_have_four_seeds_that_are_told(studio: Studio):
     studio.paint_all()
     shown = await made(studio, num_images=4, seed=-1)
@@ -78,7 +78,7 @@ async def test_four_images_have_four_seeds_that_are_told(studio: Studio):
     assert samplers == seeds
 
 
-@pytest.mark.covers("X34", "P07")
+@pytest.mark.covers("P07")
 async def test_whoever_does_not_wait_is_told_where_to_look(studio: Studio):
     studio.house.accept_all()
     answer = await studio.http.post("/api/generate", json={"prompt": "a fox"}, headers=ASYNC)

@@ -61,7 +61,7 @@ def test_a_model_without_its_files_is_refused_with_their_names():
     assert "checkpoints/sdxl" in error.message
 
 
-@pytest.mark.covers("R229", "X35")
+@pytest.mark.covers("R229")
 def test_the_quality_negatives_go_without_saying_but_not_for_distilled_models():
     made = planned(model="sdxl")
     assert made.negative_prompt == negatives().text
@@ -121,7 +121,7 @@ def test_a_style_puts_its_words_around_the_persons():
     assert error.facts["allowed"] == list(styles())
 
 
-@pytest.mark.covers("R236", "X36")
+@pytest.mark.covers("R236")
 def test_the_styles_are_seventeen_and_each_has_a_place_for_the_prompt():
     assert list(styles()) == [
         *("none", "photo", "portrait", "product", "cinematic", "film-grain", "pixel-art"),
@@ -208,7 +208,7 @@ def test_at_the_limit_of_a_tier_all_is_well():
     assert planned(tier="pro", model="sd1.5", width=2048, steps=50, num_images=4)
 
 
-@pytest.mark.covers("R364", "X22")
+@pytest.mark.covers("R364")
 def test_four_images_are_the_most_in_every_tier():
     assert len(planned(tier="enterprise", num_images=4).seeds) == 4
     assert unread(num_images=8).facts["limit"] == 4
