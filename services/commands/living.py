@@ -163,7 +163,8 @@ async def _until_ready(living: Living) -> None:
                 raise living.servers.failed.result()
             try:
                 missing = await _missing(client, living.painter_url)
-            except httpx.HTTPError:
+            except (httpx.HTTPError, ValueError, KeyError):
+                # Until it has its port, somebody else may answer there.
                 missing = "the gateway does not answer"
             if not missing:
                 return
