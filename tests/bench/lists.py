@@ -91,7 +91,8 @@ async def _fill(url: str, prompt_id: str) -> None:
         await database.execute(
             f"INSERT INTO outputs ({columns}) SELECT {values} "
             "FROM outputs, prompts AS fresh "
-            "WHERE outputs.prompt_id = $1 AND fresh.prompt_id <> $1 AND fresh.state = 'ended'",
+            "WHERE outputs.prompt_id = $1 AND fresh.prompt_id <> $1 AND fresh.state = 'ended' "
+            "ON CONFLICT DO NOTHING",
             prompt_id,
         )
         # A database that has grown by itself has been looked over long ago.
