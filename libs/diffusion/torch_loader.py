@@ -36,6 +36,7 @@ from libs.diffusion.precision import DEFAULT
 from libs.diffusion.preprocess.preprocessors import Preprocessors
 from libs.diffusion.residency import ModelCache
 from libs.diffusion.saving import files
+from libs.diffusion.style_model import StyleModel, build_style, require_style
 from libs.diffusion.text.clip import Clip
 from libs.diffusion.upscale import UpscaleModel, build_upscaler
 from libs.diffusion.vae import Vae
@@ -172,6 +173,18 @@ class TorchLoader:
             blank=lambda: build_ip_network(file.blank_under("")),
         )
         return IpAdapter(network)
+
+    def style_model(self, path: Path) -> StyleModel:
+        """Return the style model in a file."""
+        file = WeightsFile.open(path)
+        require_style(file.shapes)
+        network = self.shelf.resident(
+            file,
+            "style",
+            lambda: build_style(file.read_under("", torch.float32)),
+            blank=lambda: build_style(file.blank_under("")),
+        )
+        return StyleModel(network)
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""

@@ -8,8 +8,9 @@ from typing import Final
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import CLIPVisionModelWithProjection
+from transformers import CLIPVisionModelWithProjection, SiglipVisionModel
 
+from libs.core.errors import Refused
 from libs.diffusion.residency import Resident
 from libs.diffusion.vae import Vae
 from libs.diffusion.values import Picture
@@ -17,6 +18,8 @@ from libs.sampling.conditioning import Conditioning, Entry
 
 MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION: Final = (0.26862954, 0.26130258, 0.27577711)
+# SigLIP wants -1 to 1.
+EVEN: Final = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class VisionOutput:
     """CLIP_VISION_OUTPUT: what was seen in each picture, float32 on the CPU.
 
     `embeds` [count, width of the text] is the summary; `last` and `penultimate` are the states
-    [count, patches + 1, width] behind the last layer, and behind the one before it.
+    [count, patches + 1, width] behind the last layer, and behind the one before it. SigLIP sums
+    nothing up: its `embeds` are `last`, [count, patches, width].
     """
 
     embeds: Tensor
@@ -41,17 +45,18 @@ class VisionOutput:
 class ClipVision:
     """CLIP_VISION: the network; it computes in float32 as text encoders do."""
 
-    network: Resident[CLIPVisionModelWithProjection]
+    network: Resident[CLIPVisionModelWithProjection | SiglipVisionModel]
 
     @torch.inference_mode()
     def encode(self, image: Picture, crop: str = "center") -> VisionOutput:
         """Look at pictures; `crop` "center" cuts them square, anything else squeezes them."""
         network = self.network.get()
         weight = next(network.parameters())
-        pixels = prepared(image.pixels, network.config.image_size, cut=crop == "center")
+        even = isinstance(network, SiglipVisionModel)
+        pixels = prepared(image.pixels, network.config.image_size, cut=crop == "center", even=even)
         seen = network(pixels.to(weight.device, weight.dtype), output_hidden_states=True)
         return VisionOutput(
-            embeds=seen.image_embeds.float().cpu(),
+            embeds=(seen.last_hidden_state if even else seen.image_embeds).float().cpu(),
             last=seen.last_hidden_state.float().cpu(),
             penultimate=seen.hidden_states[-2].float().cpu(),
         )
@@ -71,7 +76,10 @@ class ClipVision:
 
         Noise on the picture is always the same, so that a graph gives the same video again.
         """
-        seen = self.encode(image).embeds[None]
+        summary = self.encode(image).embeds
+        if summary.ndim > 2:
+            raise Refused("a video begins with what CLIP vision sees: SigLIP sums up no picture")
+        seen = summary[None]
         pixels = image.scaled("bilinear", width, height, "center").pixels
         if augmentation_level > 0:
             generator = torch.Generator().manual_seed(0)
@@ -89,10 +97,11 @@ class ClipVision:
         return Conditioning((positive,)), Conditioning((negative,))
 
 
-def prepared(pixels: Tensor, side: int, *, cut: bool) -> Tensor:
+def prepared(pixels: Tensor, side: int, *, cut: bool, even: bool = False) -> Tensor:
     """Return pictures [count, height, width, 3] as the network was trained on them.
 
-    They pass through whole bytes, as if they had come out of a file.
+    They pass through whole bytes, as if they had come out of a file; `even` levels all colours
+    alike.
     """
     batch = pixels[..., :3].movedim(-1, 1)
     if batch.shape[-2:] != (side, side):
@@ -104,5 +113,6 @@ def prepared(pixels: Tensor, side: int, *, cut: bool) -> Tensor:
         top, left = (batch.shape[-2] - side) // 2, (batch.shape[-1] - side) // 2
         batch = batch[..., top : top + side, left : left + side]
     batch = (255.0 * batch).clamp(0, 255).round() / 255.0
-    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
+    levels = (EVEN, EVEN) if even else (MEAN, DEVIATION)
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in levels)
     return (batch - mean) / deviation

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from libs.nodes.sockets import Clip, ClipVision, Conditioning, Image, Mask, Model, Vae
+    from libs.nodes.sockets import (
+        Clip,
+        ClipVision,
+        ClipVisionOutput,
+        Conditioning,
+        Image,
+        Mask,
+        Model,
+        Vae,
+    )
 
 
 class Lora(Protocol):
@@ -63,3 +72,16 @@ class IpAdapter(Protocol):
         end: float = 1.0,
     ) -> Model:
         """Return the model drawing by example in a part of the course."""
+
+
+class StyleModel(Protocol):
+    """A network that makes words of what was seen in a picture."""
+
+    def applied(
+        self,
+        conditioning: Conditioning,
+        seen: ClipVisionOutput,
+        strength: float,
+        strength_type: Literal["multiply", "attn_bias"],
+    ) -> Conditioning:
+        """Return each text with the words of the pictures behind it."""

@@ -28,7 +28,8 @@ FILES = """
 | text encoders: `clip_l`, `clip_g`, `t5xxl_fp16`, `t5xxl_fp8_e4m3fn` | `text_encoders` (or `clip`) | `CLIPLoader`, `DualCLIPLoader`, `TripleCLIPLoader` |
 | a VAE alone: `ae.safetensors` | `vae` | `VAELoader` |
 | a motion module of AnimateDiff: `mm_sd_v15_v2.safetensors` | `motion` | `MotionModelLoader` |
-| a CLIP vision network | `clip_vision` | `CLIPVisionLoader` |
+| a CLIP vision or SigLIP network | `clip_vision` | `CLIPVisionLoader` |
+| a style model: `flux1-redux-dev.safetensors` | `style_models` | `StyleModelLoader` |
 | CogVideoX: its transformer, T5 and its VAE | `diffusion_models`, `text_encoders`, `vae` | `CogVideoXLoader` |
 | a tokenizer of T5 that is not the usual one | beside its encoder, or `tokenizers` | found by itself |
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from libs.core.errors import StudioError
 from libs.core.jsonvalue import JsonObject
 from libs.media.frames import Pixels
-from libs.nodes.adapter_sockets import ControlNet, IpAdapter, Lora
+from libs.nodes.adapter_sockets import ControlNet, IpAdapter, Lora, StyleModel
 from libs.nodes.picture_sockets import Channel
 from libs.nodes.preprocessors import Preprocessors
 from libs.nodes.sockets import (
@@ -100,6 +100,9 @@ class Loader(Protocol):
 
     def ip_adapter(self, path: Path) -> IpAdapter:
         """Return the IP-Adapter in a file."""
+
+    def style_model(self, path: Path) -> StyleModel:
+        """Return the style model in a file."""
 
     def upscale_model(self, path: Path) -> UpscaleModel:
         """Return the network in a file."""

@@ -22,6 +22,7 @@ FAMILIES = (
     "libs.nodes.loading",
     "libs.nodes.control",
     "libs.nodes.ip_adapter",
+    "libs.nodes.styles",
     "libs.nodes.lora",
     "libs.nodes.merging",
     "libs.nodes.text",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from libs.nodes.adapter_sockets import ControlNet, IpAdapter, Lora
+from libs.nodes.adapter_sockets import ControlNet, IpAdapter, Lora, StyleModel
 from libs.nodes.courses import Guider, Noise, Sampler, SamplerName, SchedulerName, Sigmas
 from libs.nodes.picture_sockets import Audio, Crop, Image, ImageScaling, Mask, Video
 from libs.nodes.solids import Mesh, ShapE
@@ -335,6 +335,7 @@ SOCKET_NAMES: Mapping[object, str] = {
     Lora: "LORA",
     ControlNet: "CONTROL_NET",
     IpAdapter: "IPADAPTER",
+    StyleModel: "STYLE_MODEL",
     Conditioning: "CONDITIONING",
     Latent: "LATENT",
     Image: "IMAGE",

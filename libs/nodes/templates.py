@@ -113,6 +113,14 @@ TEMPLATES: Final = (
         architecture="flux",
     ),
     Template(
+        name="flux_redux",
+        title="Flux Redux",
+        description="Flux paints in the manner of a picture of yours, beside the text.",
+        kind=PICTURES,
+        tags=("Image to Image", "Style Transfer"),
+        architecture="flux",
+    ),
+    Template(
         name="svd_image_to_video",
         title="Stable Video Diffusion",
         description="A picture begins to move: 14 frames of 1024 by 576.",

@@ -13,7 +13,7 @@ from libs.chassis.embedded.secret import write_private
 
 MODEL_FOLDERS = (
     *("checkpoints", "loras", "controlnet", "vae", "clip", "upscale", "unet"),
-    *("clip_vision", "embeddings", "ipadapter", "motion"),
+    *("clip_vision", "style_models", "embeddings", "ipadapter", "motion"),
 )
 OPEN_FOLDERS = (*(f"models/{name}" for name in MODEL_FOLDERS), "node_packs")
 PRIVATE_FOLDERS = ("nats", "postgres", "s3", "logs", "run")

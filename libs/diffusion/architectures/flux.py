@@ -21,6 +21,7 @@ from libs.diffusion.architectures.inpainting import (
 )
 from libs.diffusion.architectures.patching import PATCH, in_whole_patches, packed, unpacked
 from libs.diffusion.loader.build import build
+from libs.diffusion.style_bias import BIAS, attention_bias
 from libs.diffusion.text import reading
 from libs.diffusion.text.reading import Reading
 from libs.sampling.conditioning import Entry
@@ -121,6 +122,7 @@ class Flux:
             guidance=None,
             controlnet_block_samples=call.control.get("double"),
             controlnet_single_block_samples=call.control.get("single"),
+            joint_attention_kwargs=_biased(call, len(ids)),
             return_dict=False,
         )[0]
         return unpacked(output, *x.shape[-2:])[..., :rows, :columns]
@@ -140,6 +142,8 @@ class Flux:
         guidance: float | None = entry.extras.get("guidance", GUIDANCE)
         if self.is_guided and guidance is not None:
             extras["guidance"] = torch.tensor([guidance], dtype=torch.float32)
+        if BIAS in entry.extras:
+            extras[BIAS] = entry.extras[BIAS]
         if self.beside:
             extras["concat"] = self._concat(entry, latent, mask)
         return extras
@@ -154,6 +158,15 @@ class Flux:
         pixels = torch.ones_like(latent[:, :1]) if told is None else told.to(latent)
         side = self.latent.pixels_per_cell
         return torch.cat([picture, pixels_in_cells(fitted(pixels, latent, side), side)], 1)
+
+
+def _biased(call: Call, patches: int) -> dict[str, Tensor] | None:
+    """Return how much more or less words are attended to, where a text says so."""
+    told = call.extras.get(BIAS)
+    if told is None:
+        return None
+    words = call.context.shape[1]
+    return {"attention_mask": attention_bias(told, words, patches, call.x.dtype)}
 
 
 class Told(nn.Module):

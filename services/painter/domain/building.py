@@ -14,6 +14,8 @@ from services.painter.domain.shelf import Fleet, adapter_of, control_of
 # How much of a picture is painted anew.
 DENOISE: Final = {"reference": 0.75, "subtle": 0.4, "strong": 0.7, "inpaint": 0.95}
 ADAPTER_WEIGHT: Final = 0.7
+# At 1 Redux leaves hardly anything to the words.
+REDUX_STRENGTH: Final = 0.5
 CONTROL_STRENGTH: Final = 0.9
 CONTROL_UNTIL: Final = 0.8
 # Control pictures are drawn at this resolution of their shorter side.
@@ -143,17 +145,38 @@ def _follow_reference(sheet: Sheet, plan: Plan, fleet: Fleet, reference: str) ->
     if plan.reference != "adapter" or files is None:
         return
     adapter, vision = files
+    picture = sheet.add("reference", "LoadImage", image=reference)
+    sees = sheet.add("vision", "CLIPVisionLoader", clip_name=vision)
+    if plan.model.family.reference == "redux":
+        _lay_to_text(sheet, adapter, sees, picture)
+        return
     styled = sheet.add(
         "styled",
         "IPAdapterApply",
         model=_model(sheet),
-        image=sheet.add("reference", "LoadImage", image=reference),
+        image=picture,
         weight=ADAPTER_WEIGHT,
         noise=0.0,
         ipadapter=sheet.add("adapter", "IPAdapterModelLoader", ipadapter_file=adapter),
-        clip_vision=sheet.add("vision", "CLIPVisionLoader", clip_name=vision),
+        clip_vision=sees,
     )
     sheet.set("sampler", model=styled)
+
+
+def _lay_to_text(sheet: Sheet, redux: str, sees: Wire, picture: Wire) -> None:
+    """Lay what is seen in an example to the text."""
+    styled = sheet.add(
+        "styled",
+        "StyleModelApply",
+        conditioning=sheet.wire("sampler", "positive"),
+        style_model=sheet.add("adapter", "StyleModelLoader", style_model_name=redux),
+        clip_vision_output=sheet.add(
+            "seen", "CLIPVisionEncode", clip_vision=sees, image=picture, crop="center"
+        ),
+        strength=REDUX_STRENGTH,
+        strength_type="attn_bias",
+    )
+    sheet.set("sampler", positive=styled)
 
 
 def _follow_control(sheet: Sheet, plan: Plan, fleet: Fleet, control: str) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Reference = Literal["adapter", "start"]
+# What shows the model an example: an IP-Adapter, Redux, or nothing; it may begin from one.
+Reference = Literal["adapter", "redux", "start"]
 CONTROL_TYPES: Final = ("canny", "depth", "pose", "scribble")
 
 Ratio = tuple[str, int, int]
@@ -108,6 +109,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         steps=4,
         cfg_scale=1.0,
         distilled=True,
+        reference="redux",
         control_words=("flux",),
         control_takes_vae=True,
     ),
@@ -123,6 +125,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         multiple=16,
         cfg_scale=1.0,
         distilled=True,
+        reference="redux",
         control_words=("flux",),
         control_takes_vae=True,
     ),

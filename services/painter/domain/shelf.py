@@ -21,9 +21,12 @@ from services.painter.domain.families import (
 
 FOLDERS: Final = (
     *("checkpoints", "diffusion_models", "text_encoders", "vae", "loras", "controlnet"),
-    *("ipadapter", "clip_vision", "upscale", "depth"),
+    *("ipadapter", "clip_vision", "style_models", "upscale", "depth"),
 )
 VISION_WORDS: Final = ("vit-h",)
+REDUX_WORDS: Final = ("redux",)
+# SigLIP, as it is published for Redux.
+REDUX_VISION_WORDS: Final = ("sigclip", "384")
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,11 @@ def allowed(model: Model, patterns: tuple[str, ...] | None) -> bool:
 
 
 def adapter_of(model: Model, fleet: Fleet) -> tuple[str, str] | None:
-    """Return the files of IP-Adapter and CLIP vision that show the model an example."""
+    """Return the files of IP-Adapter or Redux, and of its vision, that show it an example."""
+    if model.family.reference == "redux":
+        redux = fleet.named("style_models", *REDUX_WORDS)
+        sees = fleet.named("clip_vision", *REDUX_VISION_WORDS)
+        return (redux, sees) if redux and sees else None
     if model.family.reference != "adapter":
         return None
     words = model.family.adapter_words

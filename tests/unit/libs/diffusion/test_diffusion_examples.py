@@ -22,10 +22,11 @@ from libs.graph.value import Link
 from libs.nodes import registry
 from tests.unit.libs.diffusion import layouts, tiny
 from tests.unit.libs.diffusion.test_diffusion_graphs import pictures
+from tests.unit.libs.diffusion.tiny_adapters import photo, redux, siglip_tensors
 
 EXAMPLES = Path(registry.__file__).parent / "examples"
 DIALECTS = ("comfy", "hip35")
-NAMES = ("sd15", "sdxl", "sdxl_refiner", "sd35", "flux_dev", "flux_schnell")
+NAMES = ("sd15", "sdxl", "sdxl_refiner", "sd35", "flux_dev", "flux_schnell", "flux_redux")
 KINDS = {"sd15": "sd1", "sdxl": "sdxl", "sdxl_refiner": "sdxl", "sd35": "sd3"}
 SIZED = ("EmptyLatentImage", "EmptySD3LatentImage")
 
@@ -132,6 +133,12 @@ def root(tmp_path_factory) -> Any:
         tensors["text_projection.weight"] = torch.randn(width, width) / width**0.5
         tiny.written(encoders / f"{name}.safetensors", tensors)
     tiny.written(encoders / "t5xxl_fp16.safetensors", layouts.t5_tensors(layouts.t5()))
+    tiny.written(models / "style_models/flux1-redux-dev.safetensors", redux(4096))
+    vision = models / "clip_vision/sigclip_vision_patch14_384.safetensors"
+    tiny.written(vision, siglip_tensors())
+    (root / "input").mkdir()
+    photo(1).resize((96, 64)).save(root / "input/reference.png")
+    photo(2).save(root / "input/other.png")
     (encoders / "tokenizer.json").write_text(layouts.word_tokenizer().to_str())
     return root
 
@@ -165,6 +172,9 @@ CHANGES = [
     ("flux_dev", "guidance", {"guidance": 30.0}),
     ("flux_dev", "positive", {"text": "an old house"}),
     ("flux_dev", "sampler", {"seed": 43}),
+    ("flux_redux", "reference", {"image": "other.png"}),
+    ("flux_redux", "seen", {"crop": "none"}),
+    ("flux_redux", "styled", {"strength": 0.8}),
     ("flux_schnell", "positive", {"text": "an old house"}),
     ("flux_schnell", "model", {"weight_dtype": "fp8_e5m2"}),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from tests.unit.libs.diffusion import tiny
 from tests.unit.libs.diffusion.test_diffusion_control import network
@@ -26,6 +27,31 @@ def lora(seed) -> dict[str, torch.Tensor]:
         f"{QUERY}.lora_down.weight": torch.randn(2, 16),
         f"{TEXT}.lora_up.weight": torch.randn(128, 2),
         f"{TEXT}.lora_down.weight": torch.randn(2, 64),
+    }
+
+
+def siglip() -> SiglipVisionModel:
+    """Return a small SigLIP, with the part that sums up, which files have and nobody needs."""
+    torch.manual_seed(12)
+    config = SiglipVisionConfig(
+        hidden_size=48, intermediate_size=64, num_hidden_layers=3, num_attention_heads=16,
+        image_size=42, patch_size=14, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    return SiglipVisionModel(config).eval()
+
+
+def siglip_tensors() -> dict[str, torch.Tensor]:
+    """Return it as the published file has it."""
+    return {f"vision_model.{name}": tensor for name, tensor in siglip().state_dict().items()}
+
+
+def redux(text) -> dict[str, torch.Tensor]:
+    torch.manual_seed(13)
+    return {
+        "redux_up.weight": torch.randn(24, 48) / 5,
+        "redux_up.bias": torch.randn(24) / 5,
+        "redux_down.weight": torch.randn(text, 24) / 3,
+        "redux_down.bias": torch.randn(text) / 5,
     }
 
 

@@ -29,7 +29,10 @@ FILES = {
         "sd3.5_large_controlnet_canny.safetensors",
     ),
     "ipadapter": ("ip-adapter_sd15.safetensors", "ip-adapter_sdxl_vit-h.safetensors"),
-    "clip_vision": ("CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors",),
+    "clip_vision": (
+        *("CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", "sigclip_vision_patch14_384.safetensors"),
+    ),
+    "style_models": ("flux1-redux-dev.safetensors",),
     "upscale": ("realesr-animevideov3-x4.safetensors",),
     "depth": ("dpt-hybrid-midas.safetensors",),
 }
