@@ -42,6 +42,7 @@ from services.gateway.routes.health import HealthRoutes
 from services.gateway.routes.jobs import JobRoutes
 from services.gateway.routes.login import LoginRoutes
 from services.gateway.routes.nodes import NodeRoutes
+from services.gateway.routes.packs import PackRoutes
 from services.gateway.routes.page import PageRoutes
 from services.gateway.routes.prompts import PromptRoutes
 from services.gateway.routes.reading import ReadingRoutes
@@ -151,6 +152,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         ReadingRoutes(gateway),
         FileRoutes(gateway),
         NodeRoutes(gateway),
+        PackRoutes(gateway),
         JobRoutes(gateway),
         EventRoutes(gateway),
         FixedRoutes(gateway),

@@ -23,7 +23,7 @@ from libs.events.base import SYSTEM_TENANT, subject
 from libs.events.envelope import Cause
 from libs.events.signals import Heartbeat, Stop, control_subject, heartbeat_subject
 from libs.events.worker import (
-    NodePacksListed,
+    NodePack,
     WeightsFile,
     WeightsListed,
     WorkerEvent,
@@ -44,7 +44,7 @@ from services.gpu_worker.job import Job
 from services.gpu_worker.kept import KeptResults
 from services.gpu_worker.metrics import Busy
 from services.gpu_worker.outlet import Outlet
-from services.gpu_worker.packs import describe, packs_of, types_of
+from services.gpu_worker.packs import listing, packs_of, types_of
 from services.gpu_worker.settings import WorkerSettings
 from services.gpu_worker.wishes import heed_wishes
 
@@ -130,7 +130,6 @@ class Agent:
         self.folder.prepare()
         hello = await self.engine.ready()
         self.inventory = await asyncio.to_thread(self.folder.scan)
-        packs = packs_of(hello)
         await self._say(
             WorkerRegistered(
                 worker_id=self.worker_id,
@@ -139,16 +138,17 @@ class Agent:
                 backend=str(hello["backend"]),
                 vram_mib=cast("int", hello["memory_mib"]),
                 software=cast("dict[str, str]", hello["software"]),
-                has_packs=bool(packs),
+                has_packs=bool(packs_of(hello)),
             )
         )
-        if packs:
-            schemas = await describe(self.engine.schemas, self.artifacts)
-            slot = self.settings.place
-            await self._say(
-                NodePacksListed(worker_id=self.worker_id, slot=slot, packs=packs, schemas=schemas)
-            )
+        listed: tuple[NodePack, ...] = ()
         while True:
+            # An engine that was started again may have had to leave a pack out.
+            packs = packs_of(self.engine.hello or {}) or listed
+            if packs != listed:
+                slot, schemas = self.settings.place, self.engine.schemas
+                await self._say(await listing(self.worker_id, slot, packs, schemas, self.artifacts))
+                listed = packs
             await self._say(
                 WeightsListed(
                     worker_id=self.worker_id,

@@ -19,7 +19,8 @@ import structlog
 from libs.core.jsonvalue import Json, JsonObject
 from libs.core.profiles import EXACT
 from services.gpu_worker import metrics
-from services.gpu_worker.frames import Frame, Mark, mark_of, read_frame
+from services.gpu_worker.frames import Frame, Mark, mark_of
+from services.gpu_worker.importing import Imports, NotAdmitted
 from services.gpu_worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,10 @@ def engine_environment(settings: WorkerSettings, home: Path | None = None) -> di
         },
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
+        # Whoever runs the worker decides what is installed in it, and not a pack at its import.
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_INPUT": "1",
+        "UV_OFFLINE": "1",
         "STUDIO_ENGINE": "portable" if settings.is_portable else "torch",
         "STUDIO_ENGINE_DEVICE": settings.device,
         "STUDIO_ENGINE_PRECISION": settings.precision,
@@ -111,6 +116,7 @@ class EngineChild:
 
     environment: Mapping[str, str]
     command: Callable[[int], Sequence[str]] = field(default=engine_command)
+    imports: Imports = field(default_factory=Imports)
     hello: JsonObject | None = None
     schemas: bytes = b""
     free_mib: int = 0
@@ -126,7 +132,8 @@ class EngineChild:
         while True:
             began = time.monotonic()
             code = await self._live()
-            if time.monotonic() - began > STEADY_SECONDS:
+            # A start that leaves out one pack more is a new one.
+            if self.imports.ended(code) or time.monotonic() - began > STEADY_SECONDS:
                 pause = PAUSE_SECONDS_FIRST
             metrics.ENGINE_DEATHS.inc()
             log.warning("engine_died", exit_code=code, again_in_seconds=pause)
@@ -186,22 +193,18 @@ class EngineChild:
             self._process = await asyncio.create_subprocess_exec(
                 *self.command(theirs.fileno()),
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, **self.environment},
+                env={**os.environ, **self.environment, **self.imports.environment()},
                 stdin=asyncio.subprocess.DEVNULL,
                 # Of its own group: Ctrl-C is for the agent, which lets the engine finish.
                 start_new_session=True,
             )
         try:
             reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
-            while (frame := await read_frame(reader)) is not None:
-                if frame.kind == "hello":
-                    self.hello = frame.facts
-                    self.schemas = frame.blobs[0] if frame.blobs else b""
-                    self.free_mib = _mib(frame.facts.get("free_mib"))
-                    self._ready.set()
-                else:
-                    self.free_mib = _mib(frame.facts.get("free_mib")) or self.free_mib
-                    self._hand_on(frame)
+            with contextlib.suppress(NotAdmitted):
+                while (
+                    frame := await self.imports.next_frame(reader, self._process.pid)
+                ) is not None:
+                    self._take(frame)
             self.kill()
             return await self._process.wait()
         finally:
@@ -213,6 +216,18 @@ class EngineChild:
                 self._writer = None
             with contextlib.suppress(ProcessLookupError):
                 await asyncio.shield(self._process.wait())
+
+    def _take(self, frame: Frame) -> None:
+        """Take in what the engine says: of itself, or of an attempt."""
+        free_mib = _mib(frame.facts.get("free_mib"))
+        if frame.kind == "hello":
+            self.hello = frame.facts
+            self.schemas = frame.blobs[0] if frame.blobs else b""
+            self.free_mib = free_mib
+            self._ready.set()
+        else:
+            self.free_mib = free_mib or self.free_mib
+            self._hand_on(frame)
 
     def _hand_on(self, frame: Frame) -> None:
         """Give a word to whom it is about; nobody waits for late ones any more."""

@@ -41,6 +41,7 @@ from services.gpu_worker.digests import Digests, File
 from services.gpu_worker.executor import Executor
 from services.gpu_worker.failing import NodeFailed
 from services.gpu_worker.frames import FREE, Frame, Link, Mark, mark_of
+from services.gpu_worker.importing import IMPORTING
 from services.gpu_worker.packed import Packed, packed
 from services.gpu_worker.planning import Prepared, prepared, said_of
 from services.gpu_worker.portable import PortableBackend, open_portable
@@ -53,6 +54,8 @@ PR_SET_PDEATHSIG: Final = 1
 DIGEST_SECONDS: Final = 0.3
 PREVIEW_SECONDS: Final = 0.25
 MIB: Final = 1024 * 1024
+# Threads of ours that must not end before the process does.
+THREADS: Final = frozenset({"hear", "job", "MainThread"})
 # Lends or takes the right to compute, where jobs are executed beside each other.
 Turn: TypeAlias = Callable[[], AbstractContextManager[None]]
 
@@ -93,7 +96,12 @@ class Engine:
     def serve(self, backend: Backend | PortableBackend, results_mib: int, shared_mib: int) -> None:
         """Say hello, then execute jobs for ever."""
         memory = ResultMemory(results_mib * MIB)
-        packs = Packed(load()) if isinstance(backend, PortableBackend) else packed()
+        if isinstance(backend, PortableBackend):
+            packs = Packed(load())
+        else:
+            packs = packed(begins=lambda name: self.link.send(IMPORTING, {"pack": name}))
+            # Of what is left until the hello, no pack is to blame.
+            self.link.send(IMPORTING, {"pack": ""})
         self.packs_digest = packs.digest
         executor = Executor(packs.types, memory)
         self.link.send("hello", {**backend.hello(), **packs.facts}, *packs.blobs)
@@ -344,9 +352,13 @@ def die_with_parent() -> None:
 
 
 def _end_with_thread(failure: threading.ExceptHookArgs) -> None:
-    """End the process with a thread that failed: nobody else would tell the agent of its job."""
+    """End the process with a thread of ours that failed: nobody else would tell of its job.
+
+    Threads that a node pack began for itself end alone.
+    """
     sys.excepthook(failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
-    os._exit(1)
+    if failure.thread is None or failure.thread.name in THREADS:
+        os._exit(1)
 
 
 def open_engine() -> Backend | PortableBackend:

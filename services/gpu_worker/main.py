@@ -13,6 +13,7 @@ from libs.weights.folder import ModelFolder, builtin_files
 from services.gpu_worker.agent import Agent
 from services.gpu_worker.child import EngineChild, engine_command, engine_environment
 from services.gpu_worker.describing import Describing
+from services.gpu_worker.importing import Imports
 from services.gpu_worker.settings import WorkerSettings
 from services.gpu_worker.shelf import PostgresShelf
 
@@ -38,7 +39,11 @@ def build(
         artifacts=resources.artifacts,
         vault=resources.vault,
         shelf=PostgresShelf(resources.database),
-        engine=EngineChild(engine_environment(settings, house.home), command),
+        engine=EngineChild(
+            engine_environment(settings, house.home),
+            command,
+            Imports(settings.node_pack_seconds, settings.node_pack_mib),
+        ),
         folder=folder,
         settings=settings,
         now=resources.now,

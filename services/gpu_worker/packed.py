@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,8 +17,10 @@ from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.schema_json import to_json
 from libs.nodes.declare import NodeType
 from libs.nodes.packs.finder import OFFERED, Offered, together
-from libs.nodes.packs.loading import GROUP, are_there, load_packs
+from libs.nodes.packs.loading import GROUP, Watch, are_there, load_packs
+from libs.nodes.packs.surroundings import kept
 from libs.nodes.registry import load
+from services.gpu_worker.importing import LEFT_OUT
 
 FOLDER: Final = "STUDIO_ENGINE_NODE_PACKS"
 WITH_TORCH: Final[Offered] = {
@@ -41,15 +44,19 @@ class Packed:
     digest: str = ""
 
 
-def packed(folder: Path | None = None) -> Packed:
-    """Return the node types of the house and of its packs; packs are imported, with torch."""
+def packed(folder: Path | None = None, begins: Callable[[str], None] | None = None) -> Packed:
+    """Return the node types of the house and of its packs; packs are imported, with torch.
+
+    `begins` is told the name of each pack before it is imported.
+    """
     folder = folder or _folder()
     own = load()
     if not are_there(folder):
         return Packed(own)
     from libs.diffusion.offered.exchange import TorchExchange
 
-    packs = load_packs(folder, together(OFFERED, WITH_TORCH), TorchExchange(), own)
+    watch = Watch(begins or (lambda _name: None), _kept, json.loads(os.environ.get(LEFT_OUT, "{}")))
+    packs = load_packs(folder, together(OFFERED, WITH_TORCH), TorchExchange(), own, watch)
     theirs = {name: found for pack in packs for name, found in pack.types.items()}
     facts = [
         {"name": pack.name, "types": sorted(pack.types), "error": pack.error} for pack in packs
@@ -61,6 +68,15 @@ def packed(folder: Path | None = None) -> Packed:
         (schemas.encode(),),
         _digest(folder, schemas),
     )
+
+
+@contextmanager
+def _kept(pack: str) -> Iterator[None]:
+    """Let a pack be imported, and put back what it changed of the process and of torch."""
+    from libs.diffusion.offered.guarding import SPACES, computing_kept
+
+    with computing_kept(), kept(pack, SPACES):
+        yield
 
 
 def _digest(folder: Path | None, schemas: str) -> str:

@@ -11,7 +11,7 @@ from libs.artifacts.base import Artifacts
 from libs.artifacts.keys import schemas_key
 from libs.core.errors import Unavailable
 from libs.core.jsonvalue import JsonObject
-from libs.events.worker import NodePack
+from libs.events.worker import NodePack, NodePacksListed
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,14 @@ def packs_of(hello: JsonObject) -> tuple[NodePack, ...]:
 def types_of(hello: JsonObject) -> tuple[str, ...]:
     """Return the node types that an engine has from its packs."""
     return tuple(name for pack in packs_of(hello) for name in pack.types)
+
+
+async def listing(
+    worker_id: str, slot: str, packs: tuple[NodePack, ...], schemas: bytes, artifacts: Artifacts
+) -> NodePacksListed:
+    """Return what the house is told of the packs, once their node types can be read."""
+    key = await describe(schemas, artifacts)
+    return NodePacksListed(worker_id=worker_id, slot=slot, packs=packs, schemas=key)
 
 
 async def describe(schemas: bytes, artifacts: Artifacts) -> str:

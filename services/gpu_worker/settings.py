@@ -40,6 +40,19 @@ class WorkerSettings(BaseSettings):
         description="Folder of node packs written for ComfyUI; empty means `node_packs` in "
         "STUDIO_HOME. Their code runs with the worker's rights.",
     )
+    node_pack_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="How long one node pack may take to be imported before the engine is started "
+        "again without it.",
+    )
+    node_pack_mib: int = Field(
+        default=4096,
+        ge=0,
+        le=4_000_000,
+        description="Memory that one node pack may take to be imported (on Linux); 0 is no limit.",
+    )
     engine: Engine = Field(
         default="auto",
         description="What computes: torch, or the portable engine on ONNX Runtime, which executes "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
@@ -22,6 +23,7 @@ from libs.nodes.packs.finder import Finder, Offered
 from libs.nodes.packs.inputs import NotUnderstood
 from libs.nodes.packs.present import calling, shared_room
 from libs.nodes.packs.shims import names
+from libs.nodes.packs.surroundings import kept
 
 log = structlog.get_logger(__name__)
 
@@ -63,13 +65,30 @@ class Pack:
         return "; ".join(self.faults)[:ERROR_CHARACTERS_MAX]
 
 
+def _unwatched(_name: str) -> None:
+    """Import without telling anybody."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What goes on round the imports: who is told of each, what is put back, which are left out."""
+
+    begins: Callable[[str], None] = _unwatched
+    keeping: Callable[[str], AbstractContextManager[None]] = kept
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
 def are_there(folder: Path | None) -> bool:
     """Say whether there is any pack; quick where there is none."""
     return bool(_in_folder(folder)) or bool(entry_points(group=GROUP))
 
 
 def load_packs(
-    folder: Path | None, offered: Offered, exchange: Exchange, own: Types
+    folder: Path | None,
+    offered: Offered,
+    exchange: Exchange,
+    own: Types,
+    watch: Watch = Watch(),
 ) -> tuple[Pack, ...]:
     """Load every pack in the order of their names; none replaces a type that is there already."""
     Finder(offered).begin()
@@ -77,11 +96,10 @@ def load_packs(
     packs: list[Pack] = []
     for name, load in _found(folder):
         pack = Pack(name)
-        try:
-            with calling(shared_room()):
-                _read(pack, load(), exchange, known)
-        except (Exception, SystemExit) as error:
-            pack.faults.append(_told(error))
+        if name in watch.left_out:
+            pack.faults.append(watch.left_out[name])
+        else:
+            _import(pack, load, exchange, known, watch)
         known.update(pack.types)
         packs.append(pack)
         if pack.faults:
@@ -89,6 +107,16 @@ def load_packs(
         else:
             log.info("node_pack_loaded", pack=name, types=len(pack.types))
     return tuple(packs)
+
+
+def _import(pack: Pack, load: Load, exchange: Exchange, known: set[str], watch: Watch) -> None:
+    """Import a pack; whatever it raises, and be it a wish to end the program, is its fault alone."""
+    watch.begins(pack.name)
+    try:
+        with watch.keeping(pack.name), calling(shared_room()):
+            _read(pack, load(), exchange, known)
+    except BaseException as error:
+        pack.faults.append(_told(error))
 
 
 def _found(folder: Path | None) -> Iterator[tuple[str, Load]]:
