@@ -123,6 +123,25 @@ class Workflow(Strict):
     prompt: dict[str, Any]
 
 
+class ControlMap(Strict):
+    """What of a picture is followed, as it is now; `image` is where it is once it is there."""
+
+    map_id: str
+    control_type: Literal["canny", "depth", "pose", "scribble"]
+    status: Status
+    image: str | None
+    compute_ms: int
+    cost_credits: float
+    error: Failure | None
+
+
+class MapPrice(Strict):
+    """What a new control map costs, and how many of the day's pictures it counts as."""
+
+    cost_credits: float
+    images: int
+
+
 class Features(Strict):
     """What this Painter can do."""
 
@@ -157,6 +176,7 @@ class Options(Strict):
     features: Features
     limits: Bounds
     control_types: list[str]
+    control_map: MapPrice
     negatives: Negatives
 
 
@@ -231,6 +251,7 @@ class Model(Strict):
     num_images_max: int
     reference: Literal["adapter", "start"]
     control_types: list[str]
+    control_notes: dict[str, str]
     inpaint: bool
 
 

@@ -17,6 +17,7 @@ from services.painter.generations import Generations
 from services.painter.keeping import Keeping
 from services.painter.knowing import Knowing
 from services.painter.making import Making
+from services.painter.mapping import Mapping
 from services.painter.painter import Painter
 from services.painter.pictures import Pictures
 from services.painter.routes.choices import ChoiceRoutes
@@ -25,6 +26,7 @@ from services.painter.routes.generate import GenerateRoutes
 from services.painter.routes.generations import GenerationRoutes
 from services.painter.routes.health import HealthRoutes
 from services.painter.routes.keeping import KeepingRoutes
+from services.painter.routes.maps import MapRoutes
 from services.painter.routes.page import PageRoutes
 from services.painter.routes.table import Route, add_routes
 from services.painter.settings import PainterSettings
@@ -70,6 +72,7 @@ def build_painter(resources: Resources, settings: PainterSettings) -> Painter:
         pictures=pictures,
         generations=generations,
         making=Making(studio, knowing, pictures, keeping, generations),
+        mapping=Mapping(studio, knowing, pictures, generations.watching),
         enhancing=Enhancing(
             settings.enhance_url,
             settings.enhance_model,
@@ -97,6 +100,7 @@ def routes_of(painter: Painter) -> Iterator[Route]:
     for part in (
         GenerateRoutes(painter),
         GenerationRoutes(painter),
+        MapRoutes(painter),
         EventRoutes(painter),
         ChoiceRoutes(painter),
         KeepingRoutes(painter),

@@ -10,7 +10,7 @@ from typing import Final
 
 from uuid_utils import uuid7
 
-from libs.core.errors import NotFound, Refused, Unavailable
+from libs.core.errors import NotFound, Refused
 from libs.core.jsonvalue import JsonObject
 from services.painter import metrics
 from services.painter.caller import Caller
@@ -33,7 +33,6 @@ NAMESPACE: Final = uuid.UUID("5b1e6c0a-3035-5e1b-9a53-35c0de003035")
 # Short enough to be read out, and more than anybody will ever draw.
 DRAWN_SEEDS: Final = 2**32
 KEY_CHARACTERS_MAX: Final = 255
-TRIES_MAX: Final = 2
 UPSCALED_TIMES: Final = 2
 AGAIN: Final = (
     *("prompt", "negative_prompt", "model", "width", "height", "steps", "cfg_scale"),
@@ -123,28 +122,13 @@ class Making:
             "client_id": client_id_of(prompt_id),
             "extra_data": extra_data_of(record, previews=previews),
         }
-        await self._handed_in(caller, prompt_id, body, keyed=bool(key))
+        await self.studio.hand_in(caller, prompt_id, body, keyed=bool(key))
         metrics.GENERATED.labels(record.kind).inc()
         try:
             return await self.generations.one(caller, prompt_id)
         except NotFound:
             # Cancelled in this very moment.
             return Seen(prompt_id, record, "cancelled", "")
-
-    async def _handed_in(
-        self, caller: Caller, prompt_id: str, body: JsonObject, *, keyed: bool
-    ) -> None:
-        for attempt in range(1, TRIES_MAX + 1):
-            try:
-                await self.studio.post(caller, "/api/prompt", body)
-            except Unavailable:
-                if attempt < TRIES_MAX:
-                    continue
-                if not keyed:
-                    # The caller cannot ask for it again, so nobody shall pay for it.
-                    await self.studio.post(caller, f"/api/jobs/{prompt_id}/cancel", {})
-                raise
-            return
 
     async def _source(self, caller: Caller, generation_id: str, index: int) -> tuple[Seen, str]:
         found = await self.generations.one(caller, generation_id)

@@ -17,6 +17,9 @@ REFUSED: Final = Counter(
 GENERATED: Final = Counter(
     "studio_painter_generations_total", "Generations that were handed in, by kind.", ["kind"]
 )
+MAPS: Final = Counter(
+    "studio_painter_maps_total", "Control maps that were handed in, by type.", ["control_type"]
+)
 STUDIO: Final = Histogram(
     "studio_painter_studio_seconds", "Time that Studio's API takes to answer.", buckets=SECONDS
 )

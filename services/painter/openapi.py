@@ -21,6 +21,7 @@ from services.painter.domain.bodies import (
     EnhanceBody,
     GenerateBody,
     InpaintBody,
+    MapBody,
     SessionBody,
     UpscaleBody,
     VaryBody,
@@ -35,6 +36,7 @@ DESCRIPTION: Final = (
     "and gives the same pixels again. Errors are one plain sentence, with the field and the limit."
 )
 ONE: Final = "/api/generations/{generation_id}"
+MAP: Final = "/api/control-maps/{map_id}"
 MADE: Final = (400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 ERRORS: Final[Mapping[int, str]] = {
     400: "A field is wrong, or it is not possible; the error names field and limit.",
@@ -84,6 +86,9 @@ def _query(name: str, words: str, **schema: Json) -> JsonObject:
 
 LIMIT: Final = _query("limit", "How many at most.", type="integer", minimum=1, maximum=100)
 SEARCH: Final = _query("search", "Words that must be in the text.", type="string", maxLength=200)
+SMALL: Final = _query("preview", "`webp;80` or `jpeg;80`: a small file.", type="string")
+PICTURE: Final[Mapping[int, str | None]] = {200: "image/png", 304: None}
+WAITING: Final = HEADERS[1:]
 GENERATION: Final = {200: told.Generation, 202: told.Generation}
 DOCS: Final[Mapping[tuple[str, str], Doc]] = {
     ("POST", "/api/generate"): Doc("make", GENERATION, GenerateBody, params=HEADERS, errors=MADE),
@@ -111,11 +116,18 @@ DOCS: Final[Mapping[tuple[str, str], Doc]] = {
     ("GET", f"{ONE}/workflow"): Doc("look", {200: told.Workflow}, errors=(401, 403, 404, 503)),
     ("GET", f"{ONE}/images/{{index}}"): Doc(
         "look",
-        {200: "image/png", 304: None},
-        params=(_query("preview", "`webp;80` or `jpeg;80`: a small file.", type="string"),),
+        PICTURE,
+        params=(SMALL,),
         errors=(400, 401, 403, 404, 503),
     ),
     ("GET", f"{ONE}/events"): Doc("look", {200: "text/event-stream"}, errors=(401, 403, 404, 503)),
+    ("POST", "/api/control-maps"): Doc(
+        "make", {200: told.ControlMap, 202: told.ControlMap}, MapBody, params=WAITING, errors=MADE
+    ),
+    ("GET", MAP): Doc("look", {200: told.ControlMap}, errors=(401, 403, 404, 503)),
+    ("GET", f"{MAP}/image"): Doc(
+        "look", PICTURE, params=(SMALL,), errors=(400, 401, 403, 404, 503)
+    ),
     ("GET", "/api/options"): Doc("choose", {200: told.Options}, errors=(403, 503)),
     ("GET", "/api/account"): Doc("choose", {200: told.Account}),
     ("GET", "/api/models"): Doc("choose", {200: told.Models}),
@@ -229,6 +241,7 @@ def page() -> str:
 def _of_path(path: str) -> list[Json]:
     schemas: dict[str, JsonObject] = {
         "generation_id": {"type": "string", "format": "uuid"},
+        "map_id": {"type": "string", "format": "uuid"},
         "index": {"type": "integer", "minimum": 0, "maximum": 3},
         "id": {"type": "string"},
     }

@@ -17,6 +17,7 @@ from services.painter.generations import Generations
 from services.painter.keeping import Keeping
 from services.painter.knowing import Knowing
 from services.painter.making import Making
+from services.painter.mapping import Mapping
 from services.painter.pictures import Pictures
 from services.painter.settings import PainterSettings
 from services.painter.studio import Studio
@@ -37,6 +38,7 @@ class Painter:
     pictures: Pictures
     generations: Generations
     making: Making
+    mapping: Mapping
     enhancing: Enhancing
 
     def who(self, request: Request) -> Caller:

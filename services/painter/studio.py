@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 5.0
+TRIES_MAX: Final = 2
 # Studio says that it lives every 15 seconds.
 SILENCE_SECONDS: Final = 40.0
 SEE_OTHER, NOT_MODIFIED, UNAUTHORIZED, MISSING, FAILED = 303, 304, 401, 404, 500
@@ -61,6 +62,22 @@ class Studio:
         """Hand a command in; return the JSON of the answer, if it has one."""
         answer = await self._ask(caller, "POST", path, json=body, headers=headers)
         return answer.json() if answer.content else None
+
+    async def hand_in(
+        self, caller: Caller, prompt_id: str, body: JsonObject, *, keyed: bool
+    ) -> None:
+        """Hand a prompt in; `keyed` says that the caller can ask for it again under its id."""
+        for attempt in range(1, TRIES_MAX + 1):
+            try:
+                await self.post(caller, "/api/prompt", body)
+            except Unavailable:
+                if attempt < TRIES_MAX:
+                    continue
+                if not keyed:
+                    # The caller cannot ask for it again, so nobody shall pay for it.
+                    await self.post(caller, f"/api/jobs/{prompt_id}/cancel", {})
+                raise
+            return
 
     async def upload(self, caller: Caller, name: str, data: bytes) -> str:
         """Keep a picture for a workflow; return the name that it goes by."""

@@ -109,6 +109,13 @@ class InpaintBody(Body):
     num_images: Count | None = None
 
 
+class MapBody(Body):
+    """A picture whose edges, depths, poses or strokes are to be seen."""
+
+    control_image: Picture
+    control_type: ControlType
+
+
 class EnhanceBody(Body):
     """A text to be told better."""
 

@@ -198,7 +198,7 @@ def _follow_control(sheet: Sheet, plan: Plan, fleet: Fleet, control: str) -> Non
         positive=sheet.wire("sampler", "positive"),
         negative=sheet.wire("sampler", "negative"),
         control_net=net,
-        image=_map(sheet, fleet, kind, picture),
+        image=map_node(sheet, fleet, kind, picture),
         strength=CONTROL_STRENGTH,
         start_percent=0.0,
         end_percent=CONTROL_UNTIL,
@@ -208,7 +208,8 @@ def _follow_control(sheet: Sheet, plan: Plan, fleet: Fleet, control: str) -> Non
     sheet.set("sampler", positive=("controlled", 0), negative=("controlled", 1))
 
 
-def _map(sheet: Sheet, fleet: Fleet, kind: str, picture: Wire) -> Wire:
+def map_node(sheet: Sheet, fleet: Fleet, kind: str, picture: Wire) -> Wire:
+    """Add the node that turns a picture into edges, depths, poses or strokes."""
     if kind != "depth":
         return sheet.add("control_map", MAP_NODES[kind], image=picture, resolution=MAP_PIXELS)
     zoe = fleet.named("depth", "zoe")

@@ -94,7 +94,7 @@ def seen_ended(prompt_id: str, entry: JsonObject) -> Seen | None:
         ended=str(ended) if ended else None,
         outputs=outputs if isinstance(outputs, dict) else None,
         usage=usage if isinstance(usage, dict) else None,
-        failure=_failure(entry.get("status")),
+        failure=failure_of(entry.get("status")),
     )
 
 
@@ -155,7 +155,7 @@ def _seconds(one: Seen) -> float | None:
     return max(0.0, lasted.total_seconds())
 
 
-def _failure(status: Json) -> str:
+def failure_of(status: Json) -> str:
     """Return the words of a failure that Studio tells of."""
     messages = status.get("messages") if isinstance(status, dict) else None
     for message in messages if isinstance(messages, list) else ():

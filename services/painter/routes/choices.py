@@ -16,12 +16,14 @@ from libs.core.errors import Refused, Unauthorized
 from libs.core.jsonvalue import Json, JsonObject
 from services.painter.domain.bodies import IMAGES_MAX, SEED_MAX, TEXT_CHARACTERS_MAX
 from services.painter.domain.families import CONTROL_TYPES
+from services.painter.domain.maps import COST_CREDITS, COST_IMAGES, lacking
 from services.painter.domain.plan import SIDE_PIXELS_MIN, Limits, chosen, ratios_of
 from services.painter.domain.shelf import (
     Fleet,
     Model,
     adapter_of,
     allowed,
+    control_of,
     control_types_of,
     models_of,
 )
@@ -73,6 +75,7 @@ class ChoiceRoutes:
                 "seed_max": SEED_MAX,
             },
             "control_types": list(CONTROL_TYPES),
+            "control_map": {"cost_credits": COST_CREDITS, "images": COST_IMAGES},
             "negatives": {"version": negatives().version, "text": negatives().text},
         }
         return JSONResponse(told)
@@ -135,6 +138,7 @@ def _model(model: Model, fleet: Fleet, limits: Limits) -> JsonObject:
         "num_images_max": min(IMAGES_MAX, limits.batch_max),
         "reference": reference,
         "control_types": kinds,
+        "control_notes": _control_notes(model, fleet),
         "inpaint": True,
     }
 
@@ -143,6 +147,12 @@ def _note(model: Model, limits: Limits, *, may: bool) -> str:
     if not model.available:
         return f"Its files are missing: {', '.join(model.missing)}."
     return "" if may else f"The {limits.tier} tier does not include it."
+
+
+def _control_notes(model: Model, fleet: Fleet) -> JsonObject:
+    """Return what is missing for types of control pictures that have a ControlNet here."""
+    wanted = (kind for kind in CONTROL_TYPES if control_of(model, fleet, kind))
+    return {kind: words for kind in wanted if (words := lacking(kind, fleet))}
 
 
 def _style(style: Style) -> JsonObject:

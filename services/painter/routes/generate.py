@@ -41,7 +41,7 @@ class GenerateRoutes:
         """Make pictures of a text; waits for them unless `Prefer: respond-async` is said."""
         caller, key = self._asked(request)
         await self.painter.knowing.caller(caller)
-        body = await read_model(request, GenerateBody, self._bytes_max(2))
+        body = await read_model(request, GenerateBody, body_bytes_max(self.painter, 2))
         made = await self.painter.making.generate(caller, body, key)
         return await self._answer(request, caller, made)
 
@@ -69,7 +69,7 @@ class GenerateRoutes:
         """Paint the white part of a mask anew, and leave the rest as it is."""
         caller, key = self._asked(request)
         await self.painter.knowing.caller(caller)
-        body = await read_model(request, InpaintBody, self._bytes_max(1))
+        body = await read_model(request, InpaintBody, body_bytes_max(self.painter, 1))
         one = request.path_params["generation_id"]
         return await self._answer(
             request, caller, await self.painter.making.inpaint(caller, one, body, key)
@@ -79,15 +79,11 @@ class GenerateRoutes:
         key = idempotency_key(request.headers.get("idempotency-key", ""))
         return self.painter.who(request), key
 
-    def _bytes_max(self, pictures: int) -> int:
-        """Return how large a body with so many pictures in base64 may be."""
-        return WORDS_BYTES_MAX + pictures * (self.painter.settings.image_bytes_max * 4 // 3 + 100)
-
     async def _answer(self, request: Request, caller: Caller, made: Seen) -> Response:
-        if not _wants_no_waiting(request):
+        if not wants_no_waiting(request):
             seconds = self.painter.settings.wait_seconds
             made = await self.painter.generations.settled(caller, made, seconds)
-        if made.status in TYPES and not _wants_no_waiting(request):
+        if made.status in TYPES and not wants_no_waiting(request):
             raise NotMade(
                 made.failure or WORDS[made.status],
                 kind=TYPES[made.status],
@@ -96,13 +92,19 @@ class GenerateRoutes:
             )
         places = self.painter.places(request)
         headers = {"Location": f"{places.painter}/api/generations/{made.prompt_id}"}
-        if _wants_no_waiting(request):
+        if wants_no_waiting(request):
             headers["Preference-Applied"] = "respond-async"
         status = 202 if made.is_open else 200
         return JSONResponse(told(made, places), status, headers=headers)
 
 
-def _wants_no_waiting(request: Request) -> bool:
+def body_bytes_max(painter: Painter, pictures: int) -> int:
+    """Return how large a body with so many pictures in base64 may be."""
+    return WORDS_BYTES_MAX + pictures * (painter.settings.image_bytes_max * 4 // 3 + 100)
+
+
+def wants_no_waiting(request: Request) -> bool:
+    """Say whether the caller looks again later."""
     wishes = ",".join(request.headers.getlist("prefer")).lower().split(",")
     return any(wish.strip() == "respond-async" for wish in wishes)
 

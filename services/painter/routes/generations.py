@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,18 +15,11 @@ from services.painter.errors import invalid
 from services.painter.generations import Wanted
 from services.painter.http import flag, search_of, whole_number
 from services.painter.painter import Painter
+from services.painter.routes.files import file_answer
 from services.painter.routes.generate import read_nothing
 from services.painter.routes.table import Route
 
 LIMIT, LIMIT_MAX = 20, 100
-PREVIEW_CHARACTERS_MAX: Final = 20
-# What Studio says of a file that a browser should hear too.
-PASSED_ON: Final = (
-    *("content-type", "content-disposition", "etag", "cache-control", "x-content-type-options"),
-    *("content-security-policy", "cross-origin-resource-policy", "accept-ranges"),
-    "content-range",
-)
-ASKED_FOR: Final = ("if-none-match", "range", "if-range")
 
 
 @dataclass(frozen=True)
@@ -107,12 +99,7 @@ class GenerationRoutes:
         file = found.file(index)
         if file is None:
             raise NotFound("This generation has no such image.", field="index")
-        if preview := request.query_params.get("preview", "")[:PREVIEW_CHARACTERS_MAX]:
-            file = {**file, "preview": preview}
-        wishes = {n: request.headers[n] for n in ASKED_FOR if n in request.headers}
-        answer = await self.painter.studio.view(caller, file, wishes)
-        headers = {n: answer.headers[n] for n in PASSED_ON if n in answer.headers}
-        return Response(answer.content, answer.status_code, headers=headers)
+        return await file_answer(self.painter, request, caller, file)
 
     async def _favour(self, request: Request, *, favourite: bool) -> Response:
         await read_nothing(request)

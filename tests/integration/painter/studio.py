@@ -71,7 +71,8 @@ class Studio:
         event, tenant = recorded.event, recorded.tenant
         await self.house.accept(event.prompt_id, tenant)
         workflow: Any = await self.house.vault.open(tenant, event.workflow)
-        savers = [n for n, node in workflow["prompt"].items() if node["class_type"] == "SaveImage"]
+        nodes = workflow["prompt"].items()
+        savers = [n for n, node in nodes if node["class_type"] in ("SaveImage", "PreviewImage")]
         await self.house.lease(event.prompt_id, tenant=tenant)
         await self.house.start(event.prompt_id, tenant=tenant)
         await self.house.step(event.prompt_id, "sampler", value=12, total=24, tenant=tenant)

@@ -65,7 +65,8 @@ LARGE = DEMO | {
     "title": "Stable Diffusion XL",
     "ratios": RATIOS,
     "reference": "adapter",
-    "control_types": ["canny", "depth"],
+    "control_types": ["canny", "pose"],
+    "control_notes": {"depth": "Reading depth needs a file that is not here."},
     "demo": None,
 }
 LOCKED = LARGE | {
@@ -105,6 +106,7 @@ class StandIn:
     keys: dict[str, str] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     uploads: list[int] = field(default_factory=list)
+    maps: dict[str, dict[str, Any]] = field(default_factory=dict)
     numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def app(self) -> Starlette:
@@ -126,6 +128,9 @@ class StandIn:
                 Route("/api/generations/{id}/{kind}", self.make, methods=["POST"]),
                 Route("/api/prompts", self.prompts),
                 Route("/api/uploads", self.upload, methods=["POST"]),
+                Route("/api/control-maps", self.make_map, methods=["POST"]),
+                Route("/api/control-maps/{id}", self.one_map),
+                Route("/api/control-maps/{id}/image", self.map_image),
                 Route("/api/enhance", self.enrich, methods=["POST"]),
                 Mount("/", StaticPage(directory=SITE, html=True)),
             ]
@@ -150,6 +155,7 @@ class StandIn:
                     "image_bytes_max": 2**20,
                     "seed_max": 2**53 - 1,
                 },
+                "control_map": {"cost_credits": 0.02, "images": 1},
             }
         )
 
@@ -311,6 +317,30 @@ class StandIn:
         async with request.form() as form:
             self.uploads.append(len(await form["image"].read()))  # type: ignore[union-attr]
         return JSONResponse({"image": f"upload:{len(self.uploads)}"})
+
+    async def make_map(self, request: Request) -> Response:
+        if self.refusal:
+            status, kind, message, headers = self.refusal
+            self.refusal = None
+            return refusal(status, kind, message, headers)
+        body = await request.json()
+        key = f"{body['control_type']}-{len(self.maps) + 1}"
+        self.maps[key] = {"map_id": key, "status": "queued", "image": None, "error": None}
+        return JSONResponse(self.maps[key], status_code=202)
+
+    async def one_map(self, request: Request) -> Response:
+        if self.held:
+            await self.held.wait()
+        one = self.maps[request.path_params["id"]]
+        image = f"http://elsewhere:1/api/control-maps/{one['map_id']}/image"
+        one |= {"status": "succeeded", "image": image}
+        return JSONResponse(one)
+
+    async def map_image(self, request: Request) -> Response:
+        out = io.BytesIO()
+        colour = "white" if request.path_params["id"].startswith("canny") else "black"
+        Image.new("RGB", (64, 48), colour).save(out, "PNG")
+        return Response(out.getvalue(), media_type="image/png")
 
     async def enrich(self, request: Request) -> Response:
         prompt = (await request.json())["prompt"]

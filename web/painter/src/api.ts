@@ -16,6 +16,8 @@ import { bodyOf, type Order, pathOf } from "./logic/orders";
 import { type Refusal, retryOf } from "./logic/refusals";
 import {
   type Account,
+  type ControlKind,
+  type ControlMap,
   type Generation,
   type House,
   isOpen,
@@ -28,6 +30,7 @@ import {
   readAccount,
   readGeneration,
   readHouse,
+  readMap,
   readModel,
   readSaid,
   readStyles,
@@ -56,6 +59,8 @@ export interface Query {
 
 const PAUSE_MS_FIRST = 400;
 const PAUSE_MS_MAX = 5000;
+/** So often in a row a map is looked for in vain before the page says so. */
+const LOST_MAX = 5;
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 export class Api {
@@ -121,6 +126,24 @@ export class Api {
     const form = new FormData();
     form.set("image", file, "picture");
     return (await this.#read("POST", "/api/uploads", object({ image: text }), { form })).image;
+  }
+
+  /** Have a control map made; tell it when it is there, or why it will not be. */
+  async map(image: string, kind: ControlKind): Promise<ControlMap> {
+    const body = { control_image: image, control_type: kind };
+    const headers = { Prefer: "respond-async" };
+    let map = await this.#read("POST", "/api/control-maps", readMap, { body, headers });
+    for (let lost = 0; isOpen(map.status); ) {
+      await pause(PAUSE_MS_FIRST + lost * 1000);
+      try {
+        map = await this.#read("GET", `/api/control-maps/${map.id}`, readMap);
+        lost = 0;
+      } catch (error) {
+        lost += 1;
+        if (!passes(error) || lost > LOST_MAX) throw error;
+      }
+    }
+    return map;
   }
 
   said = (): Promise<Said[]> => this.#read("GET", "/api/prompts", readSaid);

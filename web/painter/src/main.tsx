@@ -8,6 +8,7 @@ import "./styles/fonts.css";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/controls.css";
+import "./styles/maps.css";
 import "./styles/page.css";
 import "./styles/dialogs.css";
 

@@ -27,6 +27,8 @@ export interface Model {
   /** How a picture to follow is used: its style is taken, or the new picture begins from it. */
   readonly reference: "adapter" | "start" | null;
   readonly controls: readonly ControlKind[];
+  /** What is missing for the ways that could be followed, in words. */
+  readonly lacking: Readonly<Partial<Record<ControlKind, string>>>;
   readonly inpaint: boolean;
 }
 
@@ -57,6 +59,8 @@ export interface House {
   readonly seedMax: number;
   /** What is left out unless the person says otherwise; the page does not bother anyone with it. */
   readonly negatives: string;
+  /** What seeing a new control map costs. */
+  readonly mapCredits: number;
 }
 
 export interface Following {
@@ -66,6 +70,20 @@ export interface Following {
   /** What is shown of it here; empty for a picture that lies elsewhere. */
   readonly shown: string;
 }
+
+/** What of a picture is followed, as far as the service has it. */
+export interface ControlMap {
+  readonly id: string;
+  readonly status: Status;
+  readonly image: string;
+  readonly wrong: string;
+}
+
+/** A map as the page has it: being made, there to be seen, or why it is not. */
+export type Seen =
+  | { readonly state: "making" }
+  | { readonly state: "there"; readonly image: string }
+  | { readonly state: "wrong"; readonly words: string };
 
 /** What the person has chosen so far. */
 export interface Draft {

@@ -2,7 +2,7 @@
 
 import { Api } from "./api";
 import { EMPTY } from "./logic/draft";
-import type { Account, Draft, Generation, House, Model, Pointed, Said, Style } from "./model";
+import type { Account, Draft, Generation, House, Model, Pointed, Said, Seen, Style } from "./model";
 import { Store } from "./store";
 
 export interface Notice {
@@ -39,6 +39,8 @@ export interface State {
   readonly sending: boolean;
   readonly refusal: string;
   readonly enhancing: Enhancing;
+  /** Control maps by what is followed; the same picture and way is asked for but once. */
+  readonly maps: Readonly<Record<string, Seen>>;
   readonly generations: Readonly<Record<string, Generation>>;
   /** What was asked for since the page was opened, newest first. */
   readonly fresh: readonly string[];
@@ -67,6 +69,7 @@ export const FIRST: State = {
     fileBytesMax: 20 * 1024 * 1024,
     seedMax: Number.MAX_SAFE_INTEGER,
     negatives: "",
+    mapCredits: 0,
   },
   account: null,
   models: [],
@@ -76,6 +79,7 @@ export const FIRST: State = {
   sending: false,
   refusal: "",
   enhancing: { busy: false, before: null },
+  maps: {},
   generations: {},
   fresh: [],
   cancelling: [],

@@ -1,6 +1,7 @@
 /** The service's shapes, checked and made into the page's own: the one place that knows both. */
 
 import {
+  fields,
   flag,
   list,
   maybe,
@@ -17,6 +18,7 @@ import {
   type Account,
   type Asked,
   CONTROL_KINDS,
+  type ControlMap,
   type Generation,
   type House,
   isOpen,
@@ -49,6 +51,7 @@ export const readHouse: Read<House> = (value, at) => {
       seed_max: number,
     }),
     negatives: maybe(object({ text: or(text, "") })),
+    control_map: maybe(object({ cost_credits: number })),
   })(value, at);
   return {
     keys: told.auth !== "local",
@@ -62,6 +65,7 @@ export const readHouse: Read<House> = (value, at) => {
     fileBytesMax: told.limits.image_bytes_max,
     seedMax: told.limits.seed_max,
     negatives: told.negatives?.text ?? "",
+    mapCredits: told.control_map?.cost_credits ?? 0,
   };
 };
 
@@ -97,6 +101,7 @@ export const readModel: Read<Model> = (value, at) => {
     negative: flag,
     reference: maybe(oneOf("adapter", "start")),
     control_types: words,
+    control_notes: maybe(fields),
     inpaint: or(flag, false),
   })(value, at);
   return {
@@ -110,6 +115,12 @@ export const readModel: Read<Model> = (value, at) => {
     takesExclude: told.negative,
     reference: told.reference,
     controls: CONTROL_KINDS.filter((kind) => told.control_types.includes(kind)),
+    lacking: Object.fromEntries(
+      CONTROL_KINDS.flatMap((kind) => {
+        const note = told.control_notes?.[kind];
+        return typeof note === "string" ? [[kind, note]] : [];
+      }),
+    ),
     inpaint: told.inpaint,
   };
 };
@@ -137,13 +148,14 @@ export const readAsked: Read<Asked> = (value, at) => {
   };
 };
 
+const STATUS = oneOf("queued", "running", "succeeded", "failed", "blocked", "cancelled");
 const readProgress = object({ step: number, steps: number });
 
 export const readGeneration: Read<Generation> = (value, at) => {
   const told = object({
     generation_id: text,
     kind: oneOf("generate", "vary", "upscale", "inpaint"),
-    status: oneOf("queued", "running", "succeeded", "failed", "blocked", "cancelled"),
+    status: STATUS,
     images: list(object({ index: number, url: text, width: number, height: number, seed: number })),
     usage: object({ cost_credits: or(number, 0) }),
     settings: readAsked,
@@ -170,6 +182,21 @@ export const readGeneration: Read<Generation> = (value, at) => {
     favourite: told.favourite,
     wrong: told.error?.message ?? "",
     studio: told.studio_url,
+  };
+};
+
+export const readMap: Read<ControlMap> = (value, at) => {
+  const told = object({
+    map_id: text,
+    status: STATUS,
+    image: maybe(text),
+    error: maybe(object({ message: or(text, "") })),
+  })(value, at);
+  return {
+    id: told.map_id,
+    status: told.status,
+    image: told.image === null ? "" : ownPath(told.image),
+    wrong: told.error?.message ?? "",
   };
 };
 

@@ -14,6 +14,7 @@ export const MODEL: Model = {
   takesExclude: true,
   reference: "adapter",
   controls: ["canny"],
+  lacking: {},
   inpaint: true,
 };
 

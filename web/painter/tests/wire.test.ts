@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { Strange } from "../src/logic/decode";
-import { askedOf, heard, readGeneration } from "../src/wire";
+import { askedOf, heard, readGeneration, readMap } from "../src/wire";
 import { WIRE } from "./given";
 
 vi.stubGlobal("location", { href: "http://page.example/" });
@@ -17,6 +17,13 @@ describe("a generation", () => {
   test("of an unknown status is strange", () => {
     expect(() => readGeneration({ ...WIRE, status: "melted" }, "")).toThrow(Strange);
   });
+});
+
+test("a control map lies where the page came from, or is not there yet", () => {
+  const wire = { map_id: "m", status: "queued", image: null, error: null };
+  expect(readMap(wire, "")).toEqual({ id: "m", status: "queued", image: "", wrong: "" });
+  const there = { ...wire, status: "succeeded", image: "http://x/api/control-maps/m/image" };
+  expect(readMap(there, "").image).toBe("/api/control-maps/m/image");
 });
 
 describe("news of a generation", () => {

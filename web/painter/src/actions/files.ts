@@ -3,11 +3,11 @@
 import { draftOf, modelOf } from "../logic/draft";
 import { wordsOf } from "../logic/png";
 import { toTop } from "../logic/scrolling";
-import type { Following, Model } from "../model";
+import type { Following, Model, Seen } from "../model";
 import { api, page } from "../page";
 import { texts } from "../texts";
 import { askedOf } from "../wire";
-import { change, refused, say } from "./house";
+import { change, refreshAccount, refused, say } from "./house";
 
 const TAKEN = ["image/png", "image/jpeg", "image/webp"];
 
@@ -65,6 +65,26 @@ export function followSource(source: string, shown: string): void {
   const first = model?.reference ? "look" : model?.controls[0];
   const kind: Following["kind"] | undefined = draft.following?.kind ?? first;
   if (kind) change({ following: { kind, source, shown } });
+}
+
+/** What of a picture is followed has one name for each picture and way. */
+export const mapKey = ({ kind, source }: Following): string => `${kind} ${source}`;
+
+/** Have made visible what of a picture is followed. */
+export async function seeMap(following: Following): Promise<void> {
+  const { kind, source } = following;
+  const key = mapKey(following);
+  const known = page.get().maps[key]?.state;
+  if (kind === "look" || known === "making" || known === "there") return;
+  const set = (seen: Seen) => page.set(({ maps }) => ({ maps: { ...maps, [key]: seen } }));
+  set({ state: "making" });
+  try {
+    const { image, wrong } = await api.map(source, kind);
+    set(image ? { state: "there", image } : { state: "wrong", words: wrong });
+  } catch (error) {
+    set({ state: "wrong", words: refused(error) });
+  }
+  void refreshAccount();
 }
 
 /** Follow one of the person's own pictures. */

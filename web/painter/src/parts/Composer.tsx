@@ -1,7 +1,7 @@
 /** The sentence, the few choices beside it, and the button. */
 
 import { type KeyboardEvent, useEffect, useId, useRef } from "react";
-import { canFollow, followFile, pictureIn } from "../actions/files";
+import { canFollow, followFile, mapKey, pictureIn } from "../actions/files";
 import { change, enhance, listSaid, NO_ENHANCING } from "../actions/house";
 import { generate } from "../actions/making";
 import { modelOf } from "../logic/draft";
@@ -67,7 +67,7 @@ function Sentence() {
     if (!area) return;
     area.style.height = "auto";
     area.style.height = `${area.scrollHeight}px`;
-  }, [sentence]);
+  }, [sentence, demo]);
   return (
     <div className="sentence">
       <label htmlFor={id} className="unseen">
@@ -176,7 +176,7 @@ function FollowFold() {
   const model = page.use((state) => modelOf(state.draft, state.models));
   if (!canFollow(model)) return null;
   return (
-    <Fold label={texts.reference.add} icon="image" plain>
+    <Fold label={texts.reference.add} icon="image" plain wide>
       {(close) => <FollowPanel close={close} model={model} />}
     </Fold>
   );
@@ -193,13 +193,16 @@ function MoreFold() {
 
 function Followed() {
   const following = page.use((state) => state.draft.following);
+  const seen = page.use((state) => (following ? state.maps[mapKey(following)] : undefined));
   const way = page.use((state) => modelOf(state.draft, state.models)?.reference ?? "start");
   if (!following) return null;
   const { kind, shown } = following;
+  const map = seen?.state === "there" ? seen.image : "";
   const look = texts.reference.looks[way].label;
   return (
     <div className="followed">
       {shown ? <img src={shown} alt={texts.reference.sourceAlt} /> : <Icon name="image" />}
+      {map && kind !== "look" && <img src={map} alt={texts.reference.maps[kind].alt} />}
       <span>
         <b>{texts.reference.label}</b>
         <small>{kind === "look" ? look : texts.reference.kinds[kind].label}</small>

@@ -3,10 +3,11 @@
 import { useId, useState } from "react";
 import { followFile, followSource } from "../actions/files";
 import { change } from "../actions/house";
-import type { Following, Model } from "../model";
+import { CONTROL_KINDS, type Following, type Model } from "../model";
 import { page } from "../page";
 import { texts } from "../texts";
 import { Choice, type Option } from "./Choice";
+import { ControlMap } from "./ControlMap";
 import { Icon } from "./Icon";
 
 const words = texts.reference;
@@ -16,7 +17,12 @@ export function FollowPanel({ close, model }: { close: () => void; model: Model 
   const addresses = page.use((state) => state.house.addresses);
   return (
     <div className="fields">
-      <Source shown={following?.shown ?? ""} />
+      <div className="pair">
+        <Source shown={following?.shown ?? ""} />
+        {following && following.kind !== "look" && (
+          <ControlMap following={following} kind={following.kind} />
+        )}
+      </div>
       {addresses && <Address />}
       {following && <Kinds model={model} following={following} />}
       {following && (
@@ -41,9 +47,13 @@ function Source({ shown }: { shown: string }) {
         }}
       />
       {shown ? <img src={shown} alt={words.sourceAlt} /> : <Icon name="image" />}
-      <span>
-        {words.drop} <b>{words.choose}</b>
-      </span>
+      {shown ? (
+        <b>{words.another}</b>
+      ) : (
+        <span>
+          {words.drop} <b>{words.choose}</b>
+        </span>
+      )}
     </label>
   );
 }
@@ -82,6 +92,10 @@ function Kinds({ model, following }: { model: Model; following: Following }) {
   const options: Option[] = [
     ...(model.reference ? [{ value: "look", ...words.looks[model.reference] }] : []),
     ...model.controls.map((kind) => ({ value: kind, ...words.kinds[kind] })),
+    ...CONTROL_KINDS.flatMap((kind) => {
+      const hint = model.lacking[kind];
+      return hint ? [{ value: kind, label: words.kinds[kind].label, hint, disabled: true }] : [];
+    }),
   ];
   return (
     <Choice
