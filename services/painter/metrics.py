@@ -18,7 +18,7 @@ GENERATED: Final = Counter(
     "studio_painter_generations_total", "Generations that were handed in, by kind.", ["kind"]
 )
 MAPS: Final = Counter(
-    "studio_painter_maps_total", "Control maps that were handed in, by type.", ["control_type"]
+    "studio_painter_maps_total", "Control maps that were handed in, by kind.", ["kind"]
 )
 STUDIO: Final = Histogram(
     "studio_painter_studio_seconds", "Time that Studio's API takes to answer.", buckets=SECONDS

@@ -23,8 +23,10 @@ def body(kind: str = "canny", colour: str = "red") -> dict[str, str]:
     return {"control_image": image, "control_type": kind}
 
 
-async def shown(studio: Studio, status: int = 200, **asked: str) -> dict[str, Any]:
-    answer = await studio.http.post(MAPS, json=body(**asked))
+async def shown(
+    studio: Studio, status: int = 200, kind: str = "canny", colour: str = "red"
+) -> dict[str, Any]:
+    answer = await studio.http.post(MAPS, json=body(kind, colour))
     assert answer.status_code == status, answer.text
     found: dict[str, Any] = answer.json()
     (ControlMap if status == 200 else ErrorBody).model_validate(found)
@@ -42,7 +44,7 @@ async def test_a_map_is_made_once_for_each_picture_and_type(studio: Studio):
     nodes = (await studio.workflow_of(first["map_id"]))["prompt"]
     assert nodes["control_map"]["class_type"] == "CannyEdgePreprocessor"
     assert (await shown(studio))["map_id"] == first["map_id"]
-    others = [await shown(studio, **asked) for asked in ({"kind": "pose"}, {"colour": "blue"})]
+    others = [await shown(studio, kind="pose"), await shown(studio, colour="blue")]
     assert len({first["map_id"], *(one["map_id"] for one in others)}) == 3
     history = (await studio.house.http.get("/api/history")).json()
     assert len(history) == 3

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from libs.core.errors import Refused
+from libs.core.jsonvalue import JsonObject
 from libs.core.money import credits_of
+from libs.events.verdict import WorkEstimate
 from libs.graph.tiers import TIERS
 from libs.nodes.preprocessing import MIDAS_FILE, MIDAS_SOURCE
 from services.billing.domain.pricing import price
@@ -52,13 +54,19 @@ def judged(workflow: dict[str, Any], fleet: Fleet) -> Accepted:
 def test_every_map_is_accepted_and_costs_what_is_said(kind: str):
     told = judged(dict(build_map(CONTROL, kind, FULL)), FULL)
     assert told.outputs == ("preview",)
-    assert credits_of(price(told.work)) == COST_CREDITS
-    assert told.work.images == COST_IMAGES
+    work = WorkEstimate(
+        megapixel_steps=told.work.megapixel_steps,
+        images=told.work.images,
+        steps=told.work.steps,
+    )
+    assert credits_of(price(work)) == COST_CREDITS
+    assert work.images == COST_IMAGES
 
 
 @pytest.mark.parametrize("kind", CONTROL_TYPES)
 def test_a_map_is_the_one_that_the_picture_will_be_led_by(kind: str):
-    body = GenerateBody(prompt="a fox", model="sd1.5", control_image="x", control_type=kind)
+    asked = {"prompt": "a fox", "model": "sd1.5", "control_image": "x", "control_type": kind}
+    body = GenerateBody.model_validate(asked)
     made = plan(body, models_of(FULL), FULL, limits(), 0)
     workflow = build(made, FULL, Pictures(control=CONTROL)).workflow
     shown = build_map(CONTROL, kind, FULL)
@@ -110,6 +118,7 @@ def test_a_map_is_told_open_ended_and_failed():
 
 
 def test_a_map_is_no_generation_and_a_generation_is_no_map():
-    assert record_in(extra_data_of("pose")) is None  # type: ignore[arg-type]
-    strange = {"status": "completed", "workflow": {"extra_data": {"extra_pnginfo": {}}}}
-    assert seen_map("m", strange, None) is None  # type: ignore[arg-type]
+    assert record_in(extra_data_of("pose")) is None
+    extra: JsonObject = {"extra_pnginfo": {}}
+    strange: JsonObject = {"status": "completed", "workflow": {"extra_data": extra}}
+    assert seen_map("m", strange, None) is None
