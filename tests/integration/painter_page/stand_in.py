@@ -26,6 +26,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from tests.e2e.houses import ROOT
+from tests.integration.painter_page.choices import DEMO, LARGE, LOCKED, STYLES
 
 SITE = ROOT / "services" / "painter" / "site"
 POLICY = (
@@ -33,54 +34,6 @@ POLICY = (
     "connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-SQUARES = [{"name": "1:1", "width": 256, "height": 256}]
-RATIOS = [
-    {"name": "1:1", "width": 512, "height": 512},
-    {"name": "4:3", "width": 576, "height": 448},
-    {"name": "16:9", "width": 672, "height": 384},
-    {"name": "9:16", "width": 384, "height": 672},
-]
-DEMO: dict[str, Any] = {
-    "name": "demo",
-    "title": "Demo model",
-    "available": True,
-    "allowed": True,
-    "note": "",
-    "ratios": SQUARES,
-    "num_images_max": 4,
-    "negative": True,
-    "reference": "start",
-    "control_types": [],
-    "inpaint": True,
-    "demo": {
-        "shapes": ["circle", "star"],
-        "colours": ["red", "blue"],
-        "objects": ["fox", "owl"],
-        "scenes": ["at night"],
-        "sentences": ["a fox in the snow", "a rocket at night", "a red circle on blue"],
-    },
-}
-LARGE = DEMO | {
-    "name": "sdxl",
-    "title": "Stable Diffusion XL",
-    "ratios": RATIOS,
-    "reference": "adapter",
-    "control_types": ["canny", "pose"],
-    "control_notes": {"depth": "Reading depth needs a file that is not here."},
-    "demo": None,
-}
-LOCKED = LARGE | {
-    "name": "flux-dev",
-    "title": "Flux dev",
-    "allowed": False,
-    "note": "For the pro plan",
-}
-STYLES = [
-    {"name": "none", "title": "None"},
-    {"name": "photo", "title": "Photo"},
-    {"name": "watercolor", "title": "Watercolor"},
-    {"name": "line-art", "title": "Line art"},
-]
 
 
 @dataclass

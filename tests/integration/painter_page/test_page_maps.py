@@ -8,8 +8,9 @@ import pytest
 from playwright.async_api import FilePayload, expect
 
 from tests.browsing import photograph, serious_faults
+from tests.integration.painter_page.choices import LARGE
 from tests.integration.painter_page.conftest import OpenPage
-from tests.integration.painter_page.stand_in import LARGE, StandIn, painted, serving
+from tests.integration.painter_page.stand_in import StandIn, painted, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,8 +13,9 @@ from PIL import Image
 from playwright.async_api import FilePayload, Page, expect
 
 from tests.browsing import photograph, serious_faults
+from tests.integration.painter_page.choices import DEMO, LARGE, LOCKED
 from tests.integration.painter_page.conftest import OpenPage
-from tests.integration.painter_page.stand_in import DEMO, LARGE, LOCKED, StandIn, painted, serving
+from tests.integration.painter_page.stand_in import StandIn, painted, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SENTENCE = re.compile("Describe your picture")
