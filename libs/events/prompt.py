@@ -26,6 +26,7 @@ class PromptSubmitted(PromptEvent):
     `keyed` says that the caller chose the id and may ask again; without it a submission that
     was not answered in time is withdrawn. `answer_by` is when such a caller is told that nothing
     will come of it: a run is not accepted after that, whether or not a withdrawal was written.
+    `workflow_id` is the UUID that an editor gave the document the workflow was made from.
     """
 
     user_id: str
@@ -40,6 +41,7 @@ class PromptSubmitted(PromptEvent):
     front: bool = False
     priority: float | None = None
     preview_method: str | None = None
+    workflow_id: str = ""
     source: str = "api"
 
     @property

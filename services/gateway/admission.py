@@ -92,6 +92,7 @@ class Admission:
             front=submission.front,
             priority=submission.priority,
             preview_method=submission.preview_method,
+            workflow_id=submission.workflow_id,
         )
 
     def _require_room(self, tenant: str) -> None:

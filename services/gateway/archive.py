@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -138,6 +138,12 @@ class Archive:
         async with reading(self.database) as connection:
             row = await prompts.one(connection, owner[0], prompt_id)
         return row if row is not None and row.user_id == owner[1] else None
+
+    async def prompts(self, owner: Owner, prompt_ids: Sequence[str]) -> list[PromptRow]:
+        """Return those of some prompts that are `owner`'s, in no order."""
+        async with reading(self.database) as connection:
+            rows = await prompts.many(connection, owner[0], prompt_ids)
+        return [row for row in rows if row.user_id == owner[1]]
 
     async def output(
         self, owner: Owner, folder: str, subfolder: str, filename: str

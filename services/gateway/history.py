@@ -15,7 +15,7 @@ from libs.store.readmodels.prompts import Message, PromptRow
 from services.gateway.archive import Finished
 from services.gateway.domain.ending import BLOCKED_MESSAGE, EXPIRED, LOST, in_full
 from services.gateway.domain.frames import UI_KEYS
-from services.gateway.workflows import Workflow, in_dialect, opened, opened_objects
+from services.gateway.workflows import Workflow, extra_of, in_dialect, opened, opened_objects
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,18 @@ async def entries(vault: Vault, tenant: str, found: Sequence[Finished]) -> list[
             found, workflows, outputs, failures, strict=True
         )
     ]
+
+
+async def errors_of(vault: Vault, tenant: str, rows: Sequence[PromptRow]) -> dict[str, JsonObject]:
+    """Return by prompt what was told of each that failed: the facts of its `execution_error`."""
+    failures = await opened_objects(vault, tenant, [row.failure for row in rows])
+    told: dict[str, JsonObject] = {}
+    for row, failure in zip(rows, failures, strict=True):
+        entry = Entry(row, Workflow(), {}, failure)
+        ends = [message for message in row.messages if message.event == "execution_error"]
+        if ends:
+            told[row.prompt_id] = _facts(ends[-1], entry)
+    return told
 
 
 async def outputs_of(vault: Vault, tenant: str, finished: Finished) -> JsonObject:
@@ -79,7 +91,7 @@ def comfy_entry(entry: Entry, catalogue: Catalogue) -> JsonObject:
             row.number or 0,
             row.prompt_id,
             in_dialect(entry.workflow.prompt, "comfyui", catalogue),
-            entry.workflow.extra_data,
+            extra_of(entry.workflow, row.client_id),
             list(row.output_nodes),
         ],
         "outputs": entry.outputs,

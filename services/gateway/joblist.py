@@ -11,6 +11,7 @@ from libs.core.jsonvalue import JsonObject
 from libs.store.readmodels.jobs import Choice, JobRow, Outcome, SortBy
 from libs.store.readmodels.outputs import OutputRow
 from services.gateway.archive import Archive, Job
+from services.gateway.domain.frames import UI_KEYS
 from services.gateway.domain.story import Owner, Story
 
 STATUSES: Final = ("pending", "in_progress", "completed", "failed", "cancelled")
@@ -19,6 +20,8 @@ OUTCOMES: Final[dict[str, tuple[Outcome, ...]]] = {
     "failed": ("failed", "blocked", "expired"),
     "cancelled": ("cancelled",),
 }
+# What the editor shows of a prompt that is over; nobody looks at latents.
+SEEN: Final = ("image/", "video/", "audio/", "model/")
 # What a list has that nobody asked to be shorter.
 LIMIT: Final = 1_000
 LIMIT_MAX: Final = 10_000
@@ -34,6 +37,7 @@ class Query:
     descending: bool
     limit: int | None
     offset: int
+    workflow_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,20 @@ async def listed(
     stand before it, so that reading begins that much earlier.
     """
     wanted = {"in_progress": running, "pending": pending}
-    stories = [story for name, found in wanted.items() if name in query.statuses for story in found]
+    stories = [
+        story
+        for name, found in wanted.items()
+        if name in query.statuses
+        for story in found
+        if query.workflow_id in ("", story.submitted.workflow_id)
+    ]
     outcomes = [one for name in OUTCOMES if name in query.statuses for one in OUTCOMES[name]]
     limit = LIMIT if query.limit is None else min(query.limit, LIMIT_MAX)
     offset = min(query.offset, OFFSET_MAX)
     begin = max(0, offset - len(stories))
     # Whoever is open here is shown as open, also when its end has just been recorded.
     without = [story.prompt_id for story in running]
-    choice = Choice(outcomes, query.sort_by, query.descending, without)
+    choice = Choice(outcomes, query.sort_by, query.descending, without, query.workflow_id)
     found, total = await archive.jobs(owner, choice, offset=begin, limit=offset + limit - begin)
     entries: list[tuple[tuple[datetime | timedelta, int], Story | Job]] = [
         *((_key(job.row, query.sort_by), job) for job in found),
@@ -84,6 +94,7 @@ def job_of_story(story: Story) -> JsonObject:
         "create_time": _ms(story.submitted_at),
         "outputs_count": 0,
         "previewable_outputs_count": 0,
+        **_of_document(story.submitted.workflow_id),
     }
     if story.leased_at is not None:
         job["execution_start_time"] = _ms(story.leased_at)
@@ -99,7 +110,8 @@ def job_of_row(row: JobRow, outputs: Sequence[OutputRow]) -> JsonObject:
         "priority": row.number or 0,
         "create_time": _ms(row.submitted_at),
         "outputs_count": len(outputs),
-        "previewable_outputs_count": len(outputs),
+        "previewable_outputs_count": sum(_seen(output) for output in outputs),
+        **_of_document(row.workflow_id),
     }
     for name, moment in (
         ("execution_start_time", row.started_at),
@@ -107,16 +119,30 @@ def job_of_row(row: JobRow, outputs: Sequence[OutputRow]) -> JsonObject:
     ):
         if moment is not None:
             job[name] = _ms(moment)
-    if outputs:
-        last = outputs[-1]
+    if shown := _cover(outputs):
         job["preview_output"] = {
-            "filename": last.filename,
-            "subfolder": last.subfolder,
-            "type": last.folder,
-            "nodeId": last.node_id,
-            "mediaType": "images",
+            "filename": shown.filename,
+            "subfolder": shown.subfolder,
+            "type": shown.folder,
+            "nodeId": shown.node_id,
+            "mediaType": UI_KEYS.get(shown.kind, shown.kind),
         }
     return job
+
+
+def _of_document(workflow_id: str) -> JsonObject:
+    return {"workflow_id": workflow_id} if workflow_id else {}
+
+
+def _cover(outputs: Sequence[OutputRow]) -> OutputRow | None:
+    """Return the file that stands for a prompt: the first that was saved, else the first seen."""
+    seen = [output for output in outputs if _seen(output)]
+    saved = (output for output in seen if output.folder == "output")
+    return next(saved, seen[0] if seen else None)
+
+
+def _seen(output: OutputRow) -> bool:
+    return output.mime.startswith(SEEN)
 
 
 def _shown(one: Story | Job) -> JsonObject:

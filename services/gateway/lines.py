@@ -10,7 +10,7 @@ from libs.graph.schema import Catalogue
 from libs.sealed.base import Vault
 from services.gateway.domain.queue import Queue
 from services.gateway.domain.story import Owner, Story
-from services.gateway.workflows import Workflow, in_dialect, opened
+from services.gateway.workflows import Workflow, extra_of, in_dialect, opened
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def comfy_queue(line: Line, catalogue: Catalogue) -> JsonObject:
             story.number,
             story.prompt_id,
             in_dialect(workflow.prompt, "comfyui", catalogue),
-            workflow.extra_data,
+            extra_of(workflow, story.submitted.client_id),
             list(story.outputs),
         ]
 

@@ -32,6 +32,12 @@ class Workflow:
     extra_data: JsonObject = field(default_factory=dict)
 
 
+def extra_of(workflow: Workflow, client_id: str) -> JsonObject:
+    """Return the extra data of a prompt as ComfyUI shows it: with the client that sent it."""
+    named: JsonObject = {"client_id": client_id} if client_id else {}
+    return {**workflow.extra_data, **named}
+
+
 async def opened(vault: Vault, tenant: str, sealed: Sequence[Sealed]) -> list[Workflow]:
     """Open workflows, in their order."""
     found = []

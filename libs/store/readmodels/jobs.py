@@ -22,12 +22,16 @@ DURATION: Final = text("COALESCE(ended_at - started_at, interval '0')")
 
 @dataclass(frozen=True)
 class Choice:
-    """Which finished prompts a list is of, and in which order; `without` are left out."""
+    """Which finished prompts a list is of, and in which order; `without` are left out.
+
+    With `workflow_id` only those that were made from that document.
+    """
 
     outcomes: Collection[Outcome]
     sort_by: SortBy = "created_at"
     descending: bool = True
     without: Sequence[str] = ()
+    workflow_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class JobRow:
     number: int | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    workflow_id: str = ""
 
     @property
     def duration(self) -> timedelta:
@@ -56,6 +61,7 @@ _COLUMNS: Final = (
     PROMPTS.c.number,
     PROMPTS.c.started_at,
     PROMPTS.c.ended_at,
+    PROMPTS.c.workflow_id,
 )
 
 
@@ -87,6 +93,8 @@ def _where(tenant: str, user_id: str, choice: Choice) -> list[Any]:
     where: list[Any] = [PROMPTS.c.tenant == tenant, PROMPTS.c.user_id == user_id, IN_HISTORY]
     if OUTCOMES - set(choice.outcomes):
         where.append(PROMPTS.c.outcome.in_(choice.outcomes))
+    if choice.workflow_id:
+        where.append(PROMPTS.c.workflow_id == choice.workflow_id)
     if choice.without:
         where.append(PROMPTS.c.prompt_id.not_in(choice.without))
     return where

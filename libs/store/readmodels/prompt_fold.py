@@ -80,6 +80,7 @@ def _submitted(recorded: Recorded[Event], event: PromptSubmitted) -> PromptRow:
         front=event.front,
         priority=event.priority,
         preview_method=event.preview_method,
+        workflow_id=event.workflow_id,
         workflow=event.workflow,
         state="submitted",
         submitted_at=recorded.time,

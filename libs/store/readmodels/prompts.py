@@ -54,6 +54,7 @@ PROMPTS = Table(
     Column("priority", Double),
     Column("preview_method", Text),
     Column("workflow", DOCUMENT, nullable=False),
+    Column("workflow_id", Text, nullable=False, server_default=""),
     Column("state", Text, nullable=False),
     Column("number", BigInteger),
     Column("submitted_at", MOMENT, nullable=False),
@@ -124,7 +125,7 @@ Index(
     PROMPTS.c.submitted_at,
     PROMPTS.c.number,
     # All that a list shows: the rows themselves, which are wide, are not read.
-    postgresql_include=["prompt_id", "outcome", "started_at", "ended_at"],
+    postgresql_include=["prompt_id", "outcome", "started_at", "ended_at", "workflow_id"],
     postgresql_where=IN_HISTORY,
 )
 Index("prompts_number", PROMPTS.c.number)
@@ -170,6 +171,7 @@ class PromptRow:
     submitted_at: datetime
     first_seq: int
     last_seq: int
+    workflow_id: str = ""
     number: int | None = None
     queued_at: datetime | None = None
     started_at: datetime | None = None

@@ -45,6 +45,14 @@ class Submission:
         return method if isinstance(method, str) and method in PREVIEW_METHODS else None
 
     @property
+    def workflow_id(self) -> str:
+        """Return the id of the document that the workflow was made from, if an editor sent it."""
+        found: Json = self.extra_data
+        for name in ("extra_pnginfo", "workflow", "id"):
+            found = found.get(name) if isinstance(found, dict) else None
+        return str(found) if is_canonical_uuid(found) else ""
+
+    @property
     def body(self) -> JsonObject:
         """Return what a second submission under the same id must repeat."""
         return {

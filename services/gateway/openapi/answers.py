@@ -147,6 +147,7 @@ class NodeInfo(Strict):
     output_is_list: list[bool]
     output_name: list[str]
     output_tooltips: list[str | None] | None = None
+    output_matchtypes: list[str | None] | None = None
     name: str
     display_name: str
     description: str
@@ -204,6 +205,8 @@ class Job(Strict):
     outputs_count: int
     previewable_outputs_count: int
     preview_output: Preview | None = None
+    execution_error: Objects | None = None
+    workflow_id: str | None = None
 
 
 class JobDetail(Job):
@@ -234,8 +237,16 @@ class Facts(RootModel[Objects]):
     """Facts by name."""
 
 
+class Package(Strict):
+    """A package of ComfyUI that is served here."""
+
+    name: str
+    installed: str
+    required: str
+
+
 class System(Strict):
-    """Versions; memory is not told."""
+    """Versions, and the memory of the gateway's machine."""
 
     os: str
     ram_total: int
@@ -244,6 +255,9 @@ class System(Strict):
     python_version: str
     pytorch_version: str
     embedded_python: bool
+    deploy_environment: str
+    required_frontend_version: str | None = None
+    comfy_package_versions: list[Package]
     argv: list[str]
 
 

@@ -183,6 +183,11 @@ JOBS: Final = Doc(
             "Only these, separated by commas.",
             {"type": "string", "pattern": f"^(({STATUSES})(,({STATUSES}))*)?$"},
         ),
+        Param(
+            "workflow_id",
+            "Only those made from the document of this id.",
+            {"type": "string", "format": "uuid"},
+        ),
         Param("sort_by", "By what.", {"enum": ["created_at", "execution_duration"]}),
         Param("sort_order", "Which way.", {"enum": ["asc", "desc"]}),
         Param("limit", "How many.", {"type": "integer", "minimum": 1}),

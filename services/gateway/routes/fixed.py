@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from libs.core.jsonvalue import JsonObject
+from services.gateway.editor import DISTRIBUTION
 from services.gateway.fleet import memory_of_this_machine
 from services.gateway.gateway import Gateway
 from services.gateway.openapi import operations as told
@@ -19,6 +20,7 @@ from services.gateway.settings import GatewaySettings
 
 # The protocol that is spoken here is the one of this version.
 SPOKEN_VERSION = "0.33.0"
+ENVIRONMENT = "hanzo-studio"
 
 
 def server_features(settings: GatewaySettings) -> JsonObject:
@@ -66,8 +68,15 @@ class FixedRoutes:
             "python_version": platform.python_version(),
             "pytorch_version": next((w.software.get("torch", "") for w in fleet), ""),
             "embedded_python": False,
+            "deploy_environment": ENVIRONMENT,
+            "comfy_package_versions": [],
             "argv": [],
         }
+        if editor := self.gateway.editor:
+            # An editor that is older than what is served asks its user to load the page again.
+            served = editor.version
+            package: JsonObject = {"name": DISTRIBUTION, "installed": served, "required": served}
+            system |= {"required_frontend_version": served, "comfy_package_versions": [package]}
         return JSONResponse({"system": system, "devices": self.gateway.fleet.devices(fleet)})
 
     async def embeddings(self, request: Request) -> Response:

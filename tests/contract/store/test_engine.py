@@ -22,7 +22,7 @@ async def test_several_processes_may_migrate_at_once(fresh_database):
     async with reading(engine) as connection:
         versions = (await connection.scalars(text("SELECT version_num FROM alembic_version"))).all()
     await engine.dispose()
-    assert versions == ["0009"]
+    assert versions == ["0010"]
 
 
 async def test_the_migrations_make_exactly_the_tables_that_the_code_names(database):

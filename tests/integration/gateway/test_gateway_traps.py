@@ -6,18 +6,60 @@ Other traps are shown where their subject is: labels of bodies, `%2F` in names, 
 from __future__ import annotations
 
 import json
+from itertools import product
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from fastapi.routing import APIRoute
 
-from libs.chassis import runner
 from services.gateway.gateway import Gateway
 from services.gateway.main import build_app
-from tests.integration.gateway.house import GRAPH, House
-from tests.integration.gateway.test_gateway_files import picture
+from tests.integration.gateway.house import GRAPH, House, eventually
 
+# What the editor asks before it can be used, in its order, and what each answer is.
+LOADING: list[tuple[str, str, type]] = [
+    ("GET", "/api/features", dict),
+    ("GET", "/api/users", dict),
+    ("GET", "/api/system_stats", dict),
+    ("GET", "/api/settings", dict),
+    ("GET", "/api/i18n", dict),
+    ("GET", "/api/extensions", list),
+    ("GET", "/api/object_info", dict),
+    ("GET", "/api/global_subgraphs", dict),
+    ("GET", "/api/jobs?status=in_progress,pending&limit=200&offset=0", dict),
+    ("GET", "/api/jobs?status=completed,failed,cancelled&limit=64&offset=0", dict),
+    ("GET", "/api/node_replacements", dict),
+    ("GET", "/api/workflow_templates", dict),
+    ("GET", "/templates/index.json", list),
+    ("GET", "/api/experiment/models", list),
+]
+EDITOR = {"Comfy-User": ""}
+# Only under /api, only bare, and what clients ask for at both.
+ONLY_API = ("/jobs", "/jobs/x", "/jobs/x/cancel", "/jobs/cancel", "/jobs/x/events")
+ONLY_BARE = ("/internal/logs", "/internal/logs/raw", "/internal/files/input")
+BOTH = (
+    "/prompt",
+    "/queue",
+    "/history",
+    "/history/x",
+    "/object_info",
+    "/object_info/SaveImage",
+    "/system_stats",
+    "/features",
+    "/users",
+    "/settings",
+    "/embeddings",
+    "/extensions",
+    "/models",
+    "/experiment/models",
+    "/i18n",
+    "/global_subgraphs",
+    "/node_replacements",
+    "/workflow_templates",
+)
+ODD_IDS = ("123:45", "a.b", "x[0]", "ü")
+LABELS = ("text/plain", "application/x-www-form-urlencoded", "application/json", "")
 # ComfyUI has these in one place only, or they are ours.
 UNDER_API_ONLY = ("/jobs", "/workflows", "/v2/jobs", "/v2/assets", "/account")
 BARE_ONLY = (
@@ -33,28 +75,78 @@ BARE_ONLY = (
     "/readyz",
     "/metrics",
 )
-BIG_SEED = 2**64 - 1
-ODD_IDS = ("123:45", "a.b", "x[1]", "ü")
 
 
-async def test_a_prompt_counts_everywhere_as_soon_as_it_is_accepted(house: House):
+async def test_the_editor_gets_all_that_it_asks_for_before_it_can_be_used(house: House):
+    for method, path, shape in LOADING:
+        answer = await house.http.request(method, path, headers=EDITOR)
+        assert answer.status_code == 200, path
+        assert isinstance(answer.json(), shape), path
+    missing = "/api/userdata?dir=workflows&recurse=true&split=false&full_info=true"
+    assert (await house.http.get(missing)).status_code in (200, 404)
+    saved = await house.http.post(
+        "/api/settings/Comfy.InstalledVersion", content=b'"1.58.1"', headers={**EDITOR}
+    )
+    assert (saved.status_code, saved.content) == (200, b"")
+
+
+async def test_routes_are_found_where_clients_look_for_them(house: House):
+    async def found(path: str) -> bool:
+        return (await house.http.get(path)).status_code != 404
+
+    for path in BOTH:
+        assert await found(path), path
+        assert await found(f"/api{path}"), path
+    for path in ONLY_BARE:
+        assert await found(path), path
+        assert not await found(f"/api{path}"), path
+    for path in ONLY_API:
+        assert not await found(path), path
+    assert await found("/api/jobs")
+
+
+@pytest.mark.covers("P02")
+async def test_bodies_are_read_whatever_their_label_says(house: House):
+    for label, (path, body) in product(
+        LABELS,
+        (
+            ("/settings", b'{"a": 1}'),
+            ("/api/settings", b'{"b": 2}'),
+            ("/api/settings/c", b"3"),
+            ("/queue", b'{"clear": true}'),
+            ("/history", b'{"delete": []}'),
+            ("/interrupt", b""),
+            ("/api/interrupt", b""),
+            ("/free", b'{"unload_models": false}'),
+        ),
+    ):
+        headers = {**EDITOR, **({"Content-Type": label} if label else {})}
+        answer = await house.http.post(path, content=body, headers=headers)
+        assert (answer.status_code, answer.content) == (200, b""), (path, label)
+    assert (await house.http.get("/settings")).json() == {"a": 1, "b": 2, "c": 3}
+
+
+async def test_what_was_just_handed_in_is_counted_wherever_a_client_looks(house: House):
     house.accept_all()
-    prompt_id = await house.post("me")
-    async with house.socket("me") as client:
-        first = await client.next()
-    assert first["data"]["status"]["exec_info"]["queue_remaining"] == 1
-    assert (await house.http.get("/prompt")).json()["exec_info"]["queue_remaining"] == 1
-    queue = (await house.http.get("/queue")).json()
-    assert [item[1] for item in queue["queue_pending"]] == [prompt_id]
-    jobs = (await house.http.get("/api/jobs")).json()["jobs"]
-    assert [job["id"] for job in jobs] == [prompt_id]
+    for count in (1, 2, 3):
+        prompt_id = await house.post("me")
+        async with house.socket("me") as client:
+            first = await client.next()
+        assert first["data"]["status"]["exec_info"]["queue_remaining"] == count
+        pending = (await house.http.get("/queue")).json()["queue_pending"]
+        assert prompt_id in [item[1] for item in pending]
+        remaining = (await house.http.get("/prompt")).json()["exec_info"]["queue_remaining"]
+        assert remaining == count
+        jobs = (await house.http.get("/api/jobs?status=pending")).json()
+        assert jobs["pagination"]["total"] == count
+        assert prompt_id in [job["id"] for job in jobs["jobs"]]
 
 
 async def test_a_prompt_is_never_in_neither_queue_nor_history(house: House):
     house.accept_all()
     prompt_id = await house.post("me")
     async with house.socket("me") as client:
-        await house.run(prompt_id, data=picture())
+        await house.run(prompt_id)
         while True:
             frame = await client.next()
             queue = (await house.http.get("/queue")).json()
@@ -66,87 +158,84 @@ async def test_a_prompt_is_never_in_neither_queue_nor_history(house: House):
     assert prompt_id in history
 
 
-async def test_whoever_connects_after_the_end_finds_an_empty_queue_and_the_row(house: House):
+async def test_a_client_that_connects_after_the_end_finds_an_empty_queue_and_the_history(
+    house: House,
+):
     house.accept_all()
     prompt_id = await house.post("me")
-    async with house.socket("other") as other:
-        await other.until("status")
-        await house.run(prompt_id, data=picture())
-        while (await other.next())["data"]["status"]["exec_info"]["queue_remaining"]:
-            continue
+    await house.run(prompt_id)
+    assert await house.gateway.live.gone([("local", prompt_id)], 30)
     async with house.socket("me") as client:
         first = await client.next()
         assert first["data"]["status"]["exec_info"]["queue_remaining"] == 0
-        assert await client.silent()
-    assert prompt_id in (await house.http.get(f"/history/{prompt_id}")).json()
+        assert first["data"]["sid"] == "me"
+        assert prompt_id in (await house.http.get(f"/history/{prompt_id}")).json()
+        assert await client.silent(0.1)
 
 
-async def test_every_frame_about_a_run_names_its_prompt_even_after_a_reconnect(house: House):
+@pytest.mark.covers("R096")
+async def test_node_ids_and_large_seeds_come_back_as_they_went_in(house: House):
     house.accept_all()
-    prompt_id = await house.post("me")
+    shown = {"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}}
+    graph: dict[str, Any] = {
+        **GRAPH,
+        **dict.fromkeys(ODD_IDS, shown),
+        "seeded": {"class_type": "KSampler", "inputs": {"seed": 2**64 - 1}},
+    }
     async with house.socket("me") as client:
+        prompt_id = await house.post("me", graph)
+        item = (await house.http.get("/queue")).json()["queue_pending"][0]
+        assert item[2] == graph
         await house.lease(prompt_id)
-        await house.start(prompt_id)
-        await house.step(prompt_id, "2", announces=True)
-        await client.until("executing", node="2")
-        told = [frame for frame in client.frames if frame["type"] != "status"]
-    async with house.socket("me") as again:
-        await again.until("executing", node="2")
-        told += [frame for frame in again.frames if frame["type"] != "status"]
-    assert len(told) > 4
-    assert {frame["data"].get("prompt_id") for frame in told} == {prompt_id}
+        await house.start(prompt_id, cached=ODD_IDS)
+        for node_id in ODD_IDS:
+            await house.step(prompt_id, node_id, announces=True)
+            frames = await client.until("executing", node=node_id)
+        await house.finished(prompt_id)
+        await house.end(prompt_id)
+        await client.until("executing", node=None)
+    cached = next(frame for frame in frames if frame["type"] == "execution_cached")
+    assert cached["data"]["nodes"] == list(ODD_IDS)
+
+    async def there() -> bool:
+        return bool((await house.http.get(f"/history/{prompt_id}")).json())
+
+    await eventually(there)
+    text = (await house.http.get(f"/history/{prompt_id}")).text
+    assert json.loads(text)[prompt_id]["prompt"][2] == graph
+    assert str(2**64 - 1) in text
+
+
+async def test_every_frame_of_a_run_names_its_prompt_and_no_frame_comes_unasked(house: House):
+    house.accept_all()
+    async with house.socket("me") as client:
+        first = await client.next()
+        assert first["type"] == "status"
+        assert await client.silent(0.1)
+        prompt_id = await house.post("me")
+        await house.run(prompt_id)
+        frames = await client.until("executing", node=None)
+    for frame in frames:
+        assert set(frame) == {"type", "data", "seq"}
+        if frame["type"] != "status":
+            assert frame["data"]["prompt_id"] == prompt_id
 
 
 async def test_a_prompt_without_a_client_is_told_to_nobody(house: House):
     house.accept_all()
     async with house.socket("me") as client:
-        prompt_id = await house.post()
-        await house.run(prompt_id, data=picture())
-        while (await client.next())["type"] != "status" or not await client.silent(1):
-            continue
-    assert {frame["type"] for frame in client.frames} == {"status"}
-
-
-async def test_big_seeds_and_odd_ids_come_back_as_they_were_sent(house: House):
-    house.accept_all()
-    graph = {
-        name: {"class_type": "EmptyImage", "inputs": {"color": BIG_SEED}, "_meta": {"title": "ü"}}
-        for name in ODD_IDS
-    }
-    prompt_id = await house.post("me", graph)
-    assert (await house.http.get("/queue")).json()["queue_pending"][0][2] == graph
-    await house.run(prompt_id, data=picture())
-    async with house.socket("x") as client:
-        while (await client.next())["data"]["status"]["exec_info"]["queue_remaining"]:
-            continue
-    text = (await house.http.get(f"/history/{prompt_id}")).text
-    assert str(BIG_SEED) in text
-    assert json.loads(text)[prompt_id]["prompt"][2] == graph
-
-
-async def test_running_prompts_of_several_workers_are_all_shown_as_running(house: House):
-    house.accept_all()
-    ids = [await house.post("me") for _ in range(3)]
-    for prompt_id in ids[:2]:
-        await house.lease(prompt_id)
-    async with house.socket("x") as client:
         await client.next()
-    queue = (await house.http.get("/queue")).json()
-    assert [item[1] for item in queue["queue_running"]] == ids[:2]
-    assert [item[1] for item in queue["queue_pending"]] == ids[2:]
-
-
-async def test_a_node_type_that_nobody_knows_is_an_empty_answer(house: House):
-    answer = await house.http.get("/object_info/Primitive boolean [Crystools]")
-    assert (answer.status_code, answer.json()) == (200, {})
-
-
-@pytest.mark.parametrize("path", ["/prompt", "/queue", "/history", "/interrupt"])
-async def test_a_form_label_on_a_bare_path_is_read_as_json(house: House, path: str):
-    house.accept_all()
-    label = {"Content-Type": "application/x-www-form-urlencoded"}
-    body = json.dumps({"prompt": GRAPH}).encode()
-    assert (await house.http.post(path, content=body, headers=label)).status_code == 200
+        await house.run(await house.post())
+        counts: list[int] = []
+        while len(counts) < 3:
+            frame = await client.next()
+            assert frame["type"] == "status"
+            counts.append(frame["data"]["status"]["exec_info"]["queue_remaining"])
+            if counts[-1] == 0:
+                break
+        assert counts[0] == 1
+        assert counts[-1] == 0
+        assert await client.silent(0.1)
 
 
 def test_every_route_of_comfyui_is_found_bare_and_under_api():
@@ -157,8 +246,3 @@ def test_every_route_of_comfyui_is_found_bare_and_under_api():
     assert {path for path in twins - bare if not path.startswith(UNDER_API_ONLY)} == set()
     assert {path for path in bare - twins if not path.startswith(BARE_ONLY)} == {"/"}
     assert {"/prompt", "/queue", "/history", "/view", "/object_info", "/userdata"} <= bare & twins
-
-
-def test_a_client_that_does_not_answer_pings_is_not_hung_up_on():
-    # Blocking clients answer only while they receive, and ComfyUI never pings.
-    assert runner.WEBSOCKET_PING_SECONDS is None
