@@ -61,6 +61,10 @@ class ControlNet(Protocol):
 class IpAdapter(Protocol):
     """A network that lets a model draw by example."""
 
+    @property
+    def sees_by(self) -> str:
+        """The size of the CLIP vision network that it was made for: vit-h or vit-bigg."""
+
     def applied(
         self,
         model: Model,

@@ -25,7 +25,10 @@ FILES: Final[Mapping[str, Mapping[str, str]]] = {
         "ip-adapter-face": "ip-adapter-plus-face_sdxl_vit-h.safetensors",
     },
 }
-VISION_FILE: Final = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
+VISION_FILES: Final[Mapping[str, str]] = {
+    "vit-h": "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors",
+    "vit-bigg": "CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors",
+}
 
 Variant = Literal["ip-adapter", "ip-adapter-plus", "ip-adapter-face"]
 
@@ -87,9 +90,14 @@ def apply_ip_adapter(
     if weight == 0:
         return model
     adapter = ipadapter or _own_adapter(context, model, variant or "ip-adapter")
-    vision = clip_vision or context.loader.clip_vision(context.weights("clip_vision", VISION_FILE))
+    vision = clip_vision or _own_vision(context, adapter)
     start, end = start_at or 0.0, 1.0 if end_at is None else end_at
     return adapter.applied(model, vision, image, weight, noise, start, end)
+
+
+def _own_vision(context: Context, adapter: IpAdapter) -> ClipVision:
+    file = VISION_FILES[adapter.sees_by]
+    return context.loader.clip_vision(context.weights("clip_vision", file))
 
 
 def _own_adapter(context: Context, model: Model, variant: str) -> IpAdapter:

@@ -1,4 +1,4 @@
-"""Nodes that change a model by an adapter: LoRA, LoHa, LoKr and DoRA files."""
+"""Nodes that change a model by an adapter: files of LoRA and its kin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from libs.nodes.sockets import Clip, Model
 
 _Strength: Final = Widget(min=-100.0, max=100.0, step=0.01)
 _File: TypeAlias = Annotated[
-    str, Choices("loras"), "The adapter: LoRA, LoHa, LoKr or DoRA, made for this kind of model."
+    str,
+    Choices("loras"),
+    "The adapter, made for this kind of model: LoRA, LoHa, LoKr, DoRA, OFT, BOFT or GLoRA.",
 ]
 _OfModel: TypeAlias = Annotated[
     float,

@@ -1,5 +1,7 @@
 """What an adapter adds to one weight: the algebra of LoRA, LoHa, LoKr, DoRA and plain differences.
 
+Those that depend on the weight itself are in `depending`.
+
 Everything is float32. The parts of a change go by the names that kohya's files have for them.
 """
 
@@ -12,18 +14,29 @@ import torch
 from torch import Tensor
 
 from libs.core.errors import Refused
+from libs.diffusion.adapters.depending import ADDITIONS
+from libs.diffusion.adapters.rows import Rows, taken
 
 Parts: TypeAlias = Mapping[str, Tensor]
 BIAS: Final = "diff_b"
 MAGNITUDES: Final = ("dora_scale", "magnitude")
+# Takes the place of the weight, whatever the strength.
+WHOLE: Final = "set"
 
 
-def changed(weight: Tensor, parts: Parts, strength: float, rows: slice | None = None) -> Tensor:
+def changed(weight: Tensor, parts: Parts, strength: float, rows: Rows | None = None) -> Tensor:
     """Return a weight with a change at a strength; it gets the `rows` of a change to several."""
+    if WHOLE in parts:
+        return taken(parts[WHOLE], rows).reshape(weight.shape)
+    name = next((name for name in MAGNITUDES if name in parts), None)
+    depending = next((add for mark, add in ADDITIONS.items() if mark in parts), None)
+    if depending is not None:
+        if name is not None:
+            raise Refused("a DoRA of OFT, BOFT or GLoRA is not supported")
+        return weight + depending(weight, parts, strength, rows)
     values, scale = _difference(parts)
     whole = values.shape[0]
-    if rows is not None:
-        values = values[rows]
+    values = taken(values, rows)
     if values.numel() != weight.numel():
         raise Refused(
             "the adapter was made for a network of other sizes",
@@ -31,20 +44,19 @@ def changed(weight: Tensor, parts: Parts, strength: float, rows: slice | None = 
             change=list(values.shape),
         )
     values = values.reshape(weight.shape)
-    name = next((name for name in MAGNITUDES if name in parts), None)
     if name is None:
         return weight + (strength * scale) * values
     magnitude = parts[name]
     if rows is not None:
         if magnitude.shape[0] != whole:
             raise Refused("a DoRA of the input side of joined layers cannot be taken apart")
-        magnitude = magnitude[rows]
+        magnitude = taken(magnitude, rows)
     turned = _decomposed(weight, scale * values, magnitude, of_sum=name == "magnitude")
     return weight + strength * (turned - weight)
 
 
 def factors(
-    parts: Parts, strength: float, rows: slice | None = None
+    parts: Parts, strength: float, rows: Rows | None = None
 ) -> tuple[Tensor, Tensor] | None:
     """Return two factors of what a LoRA adds; None for changes that are no plain product."""
     if "lora_up" not in parts or "lora_mid" in parts or any(name in parts for name in MAGNITUDES):
@@ -52,12 +64,12 @@ def factors(
     up, down = parts["lora_up"].flatten(1), parts["lora_down"].flatten(1)
     alpha = parts.get("alpha")
     scale = 1.0 if alpha is None else float(alpha) / down.shape[0]
-    return strength * scale * (up if rows is None else up[rows]), down
+    return strength * scale * taken(up, rows), down
 
 
-def biased(bias: Tensor, parts: Parts, strength: float, rows: slice | None = None) -> Tensor:
+def biased(bias: Tensor, parts: Parts, strength: float, rows: Rows | None = None) -> Tensor:
     """Return a bias with a change at a strength."""
-    values = parts[BIAS] if rows is None else parts[BIAS][rows]
+    values = taken(parts[BIAS], rows)
     return bias + strength * values.reshape(bias.shape)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from libs.diffusion.architectures import flux_names, sd3_names
 
 # Modules of ours in the order in which their rows lie in the published one.
 Homes = Sequence[str]
 Rows = Mapping[str, int]
+QKV: Final = "img_attn.qkv"
 
 
 def joined_names(rows: Rows) -> Iterator[tuple[str, Homes]]:
@@ -24,6 +26,17 @@ def joined_names(rows: Rows) -> Iterator[tuple[str, Homes]]:
             yield name, homes
 
 
+def swapped_names(rows: Rows) -> Iterator[tuple[str, str]]:
+    """Return the published norms that shift first and then scale, with ours, which scale first."""
+    if "norm_out.linear" in rows:
+        yield "final_layer.adaLN_modulation.1", "norm_out.linear"
+    if "context_embedder" in rows:
+        last = _count(rows, "transformer_blocks.") - 1
+        home = f"transformer_blocks.{last}.norm1_context.linear"
+        if rows.get(home) == rows.get("norm_out.linear", 0):
+            yield f"joint_blocks.{last}.context_block.adaLN_modulation.1", home
+
+
 def _flux(rows: Rows) -> Iterator[tuple[str, Homes]]:
     yield from ((name, (home,)) for name, home in flux_names.TOP.items())
     for kind, folder in flux_names.HOMES.items():
@@ -34,6 +47,8 @@ def _flux(rows: Rows) -> Iterator[tuple[str, Homes]]:
             for name, parts in flux_names.JOINED.items():
                 if (name == flux_names.JOINED_IN_SINGLE) == (kind == "single"):
                     yield before + name, [home + part for part in parts]
+            if kind == "single":
+                yield f"{before}linear1_qkv", [home + part for part in flux_names.JOINED[QKV]]
 
 
 def _sd3(rows: Rows) -> Iterator[tuple[str, Homes]]:

@@ -11,12 +11,16 @@ from typing import Any, Final, TypeVar, cast
 import structlog
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from libs.core.errors import Refused
 from libs.diffusion.adapters import changes
 from libs.diffusion.adapters.altering import Step, altered
 from libs.diffusion.adapters.lora_file import Group, LoraFile
 from libs.diffusion.adapters.names import NETWORK, Piece, network_names, tower_names, tower_numbers
+from libs.diffusion.adapters.rows import Rows, counted
+from libs.diffusion.architectures.base import Architecture
+from libs.diffusion.architectures.flux import Flux
 from libs.diffusion.loader.file import WeightsFile
 from libs.diffusion.model import Model
 from libs.diffusion.packed.amended import Factors
@@ -29,6 +33,8 @@ log = structlog.get_logger(__name__)
 NAMES_SHOWN: Final = 4
 # What text encoders are kept in wherever they compute.
 TEXT_STORED: Final = torch.float16
+# The first layer of Flux, which some files give more to look at.
+WIDENED: Final = "x_embedder"
 
 
 @dataclass(frozen=True)
@@ -59,32 +65,41 @@ class LoraAlteration:
         for group, piece in self.fitted.pairs:
             parts = {part: tensors[name] for part, name in group.tensors.items()}
             if len(parts.keys() - {changes.BIAS}):
-                step = WeightStep(parts, self.strength, piece.rows)
+                step = WeightStep(parts, self.strength, piece.rows, inputs_of(parts, piece))
                 steps.setdefault(f"{piece.module}.weight", []).append(step)
             if changes.BIAS in parts:
                 bias = partial(self._bias, parts=parts, rows=piece.rows)
                 steps.setdefault(f"{piece.module}.bias", []).append(bias)
         return steps
 
-    def _bias(self, bias: Tensor, *, parts: changes.Parts, rows: slice | None) -> Tensor:
+    def _bias(self, bias: Tensor, *, parts: changes.Parts, rows: Rows | None) -> Tensor:
         return changes.biased(bias, _placed(parts, bias), self.strength, rows)
 
 
 @dataclass(frozen=True, eq=False)
 class WeightStep:
-    """A change to one weight, at a strength."""
+    """A change to one weight, at a strength; a narrower weight becomes `inputs` wide first."""
 
     parts: changes.Parts
     strength: float
-    rows: slice | None
+    rows: Rows | None
+    inputs: int = 0
 
     def __call__(self, weight: Tensor) -> Tensor:
         """Return the new weight."""
+        missing = self.inputs - weight.shape[-1] if self.inputs else 0
+        weight = functional.pad(weight, (0, missing)) if missing > 0 else weight
         return changes.changed(weight, _placed(self.parts, weight), self.strength, self.rows)
 
     def factors(self) -> Factors | None:
         """Return what is added as a product, where it is no more than that."""
-        return changes.factors(self.parts, self.strength, self.rows)
+        return None if self.inputs else changes.factors(self.parts, self.strength, self.rows)
+
+
+def inputs_of(parts: Mapping[str, Tensor], piece: Piece) -> int:
+    """Return how many inputs a change wants the first layer of Flux to have; 0 for other layers."""
+    wide = piece.module == WIDENED and "lora_down" in parts
+    return int(parts["lora_down"].shape[1]) if wide else 0
 
 
 def _placed(parts: changes.Parts, like: Tensor) -> changes.Parts:
@@ -103,7 +118,7 @@ class Lora:
         contents = LoraFile(file)
         if not contents.groups:
             raise Refused(
-                "the file holds no LoRA, LoHa, LoKr or DoRA",
+                "the file holds no LoRA, LoHa, LoKr, DoRA, OFT, BOFT or GLoRA",
                 file=file.path.name,
                 first=contents.unread[:NAMES_SHOWN],
             )
@@ -120,7 +135,9 @@ class Lora:
         """Return both with the changes; a strength of 0 leaves the value that it is given."""
         fitted = self._fitted(model.network, frozenset({NETWORK}))
         used = fitted.groups
-        model = replace(model, network=self._altered(model.network, fitted, strength_model))
+        network = self._altered(model.network, fitted, strength_model)
+        if network is not model.network:
+            model = replace(model, network=network, architecture=self._seeing(model, fitted))
         if clip is not None:
             towers: list[Tower | T5Tower] = []
             numbers = tower_numbers([tower.name for tower in clip.towers])
@@ -132,6 +149,17 @@ class Lora:
             clip = replace(clip, towers=tuple(towers))
         self._report(used, with_text=clip is not None)
         return model, clip
+
+    def _seeing(self, model: Model, fitted: Fitted) -> Architecture:
+        """Return the kind of network: files of Flux Canny and Depth make it see a drawing."""
+        kind, shapes = model.architecture, self.contents.file.shapes
+        downs = (
+            shapes[group.tensors["lora_down"]]
+            for group, piece in fitted.pairs
+            if piece.module == WIDENED and "lora_down" in group.tensors
+        )
+        inputs = next((shape[1] for shape in downs), 0)
+        return kind.seeing(inputs) if isinstance(kind, Flux) and inputs else kind
 
     def _fitted(self, network: Resident[nn.Module], numbers: frozenset[int]) -> Fitted:
         """Return the changes that belong to a network; raise Refused if they are of other sizes.
@@ -151,7 +179,10 @@ class Lora:
 
     def _require_fitting(self, group: Group, piece: Piece, weight: Tensor | None) -> None:
         change = self._change_size(group, piece)
-        if weight is not None and change is not None and change != weight.numel():
+        if weight is None or change is None:
+            return
+        wider = piece.module == WIDENED and change % len(weight) == 0 and change > weight.numel()
+        if change != weight.numel() and not wider:
             raise Refused(
                 "the LoRA was made for another kind of model: its sizes are others",
                 file=self.contents.file.path.name,
@@ -166,7 +197,7 @@ class Lora:
             return None
         shapes = self.contents.file.shapes
         up, down = (shapes[group.tensors[part]] for part in ("lora_up", "lora_down"))
-        rows = up[0] if piece.rows is None else len(range(*piece.rows.indices(up[0])))
+        rows = counted(piece.rows, up[0])
         core = shapes[group.tensors["lora_mid"]][2:] if "lora_mid" in group.tensors else ()
         return rows * math.prod((*down[1:], *core))
 

@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from libs.diffusion.adapters.joined_names import joined_names
+from libs.diffusion.adapters.joined_names import joined_names, swapped_names
+from libs.diffusion.adapters.rows import Rows, halves_swapped
 from libs.diffusion.loader.unet_names import single_file_names
 
 NETWORK: Final = -1
+MOTION: Final = ".motion_modules."
 # The numbers of text encoders, by their names.
 TOWERS: Final[Mapping[str, int]] = {"l": 0, "g": 1, "t5xxl": 2}
 # Before a module's name, and which network is meant: the diffusion network, or the text
@@ -40,10 +42,10 @@ PREFIXES: Final[Mapping[str, int]] = {
 
 @dataclass(frozen=True)
 class Piece:
-    """A module of ours, and the rows that it has in the published one if that is several."""
+    """A module of ours, and the rows that it has in the published one if those are others."""
 
     module: str
-    rows: slice | None = None
+    rows: Rows | None = None
 
 
 Names: TypeAlias = Mapping[str, tuple[Piece, ...]]
@@ -71,9 +73,20 @@ def network_names(rows: Mapping[str, int]) -> Names:
     if any(module.startswith("down_blocks.") for module in rows):
         for module, published in single_file_names(rows).items():
             found[flat(published)] = (Piece(module),)
+        found |= {flat(_of_motion(module)): (Piece(module),) for module in rows if MOTION in module}
     for published, homes in joined_names(rows):
         found[flat(published)] = tuple(_pieces(homes, rows))
+    for published, home in swapped_names(rows):
+        found[flat(published)] = (Piece(home, halves_swapped(rows[home])),)
     return found
+
+
+def _of_motion(module: str) -> str:
+    """Return a module of AnimateDiff's motion as its own release names it."""
+    named = module.replace(".transformer_blocks.", ".temporal_transformer.transformer_blocks.")
+    for place, attention in enumerate(("attn1", "attn2")):
+        named = named.replace(f".{attention}.", f".attention_blocks.{place}.")
+    return named
 
 
 def _pieces(homes: Sequence[str], rows: Mapping[str, int]) -> Iterator[Piece]:

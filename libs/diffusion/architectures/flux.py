@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 import torch
@@ -94,6 +94,12 @@ class Flux:
         if self.is_guided:
             return Flow(mu=MU, multiplier=1.0)
         return Flow(shift=1.0, multiplier=1.0)
+
+    def seeing(self, inputs: int) -> Flux:
+        """Return it looking at patches of so many numbers, if that is more than it does."""
+        if inputs <= int(self.config["in_channels"]):
+            return self
+        return replace(self, config={**self.config, "in_channels": inputs})
 
     def build(self, tensors: dict[str, Tensor]) -> FluxTransformer2DModel:
         """Build the network from its tensors, without prefix; raise Refused if they do not fit."""

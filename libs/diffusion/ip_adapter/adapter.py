@@ -21,6 +21,8 @@ from libs.diffusion.vision import ClipVision
 from libs.sampling.control import Call
 
 NOISE_SEED: Final = 0
+# The widths of what ViT-bigG says of a picture, and of its patches.
+BIG_G_WIDTHS: Final = (1280, 1664)
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,12 @@ class IpAdapter:
     """An IP-Adapter's network."""
 
     network: Resident[IpNetwork]
+
+    @property
+    def sees_by(self) -> str:
+        """The size of the CLIP vision network that it was made for: vit-h or vit-bigg."""
+        patches = bool(self.network.outline().image_proj.sees_patches)
+        return "vit-bigg" if self._width() == BIG_G_WIDTHS[patches] else "vit-h"
 
     def applied(
         self,

@@ -17,6 +17,9 @@ from libs.diffusion.loader.build import build
 LAYER: Final = re.compile(r"ip_adapter\.(\d+)\.(to_[kv]_ip)\.weight")
 # The order in which the layers of a UNet are counted in the files.
 SIDES: Final = ("down_blocks.", "up_blocks.", "mid_block.")
+# What only files have that draw by the numbers of a face.
+FACE_MARKS: Final = ("to_q_lora.down.weight", "image_proj.perceiver_resampler.proj_in.weight")
+FLUX_MARKS: Final = ("ip_adapter_proj_model.", "double_blocks.0.processor.ip_adapter_")
 
 
 class Layer(nn.Module):
@@ -44,7 +47,18 @@ class IpNetwork(nn.Module):
 
 
 def layer_numbers(shapes: Shapes) -> list[int]:
-    """Return the numbers of the layers in a file; raise Refused if it has none."""
+    """Return the numbers of the layers in a file; raise Refused if it has none that can be used."""
+    if any(name.startswith(FLUX_MARKS) for name in shapes):
+        raise Refused(
+            "IP-Adapters of Flux are not supported: Flux is shown a picture by Redux "
+            "(StyleModelLoader and StyleModelApply)"
+        )
+    if _of_faces(shapes):
+        raise Refused(
+            "FaceID adapters are not supported: they draw by what InsightFace's network says of a "
+            "face, and its weights may not be shipped; ip-adapter-plus-face and "
+            "ip-adapter-full-face draw a face by CLIP vision alone"
+        )
     numbers = {int(match[1]) for match in map(LAYER.fullmatch, shapes) if match}
     if not numbers:
         raise Refused("the file holds no IP-Adapter", first=sorted(shapes)[:3])
@@ -67,6 +81,12 @@ def build_ip_network(tensors: dict[str, Tensor]) -> IpNetwork:
         lambda: IpNetwork(make(), (Layer(tokens, width) for width, tokens in sizes)),
         {renamed(name): tensor for name, tensor in tensors.items()},
     )
+
+
+def _of_faces(shapes: Shapes) -> bool:
+    """Say whether the adapter draws by the numbers that a face recognition network gives."""
+    from_summary = "image_proj.proj.2.weight" in shapes and "image_proj.norm.weight" in shapes
+    return from_summary or any(name.endswith(FACE_MARKS) for name in shapes)
 
 
 def text_layers(network: nn.Module) -> list[nn.Module]:

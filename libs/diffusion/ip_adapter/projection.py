@@ -123,8 +123,7 @@ def maker(shapes: Shapes) -> Callable[[], Summary | Whole | Resampler]:
         hidden, seen = inner["proj.0.weight"]
         return lambda: Whole(seen, hidden, inner["proj.3.weight"][0])
     raise Refused(
-        "the IP-Adapter is of no variant that is known here; those that want a face recognition "
-        "network are not supported",
+        "the IP-Adapter is of no variant that is known here: base, plus and full face are",
         first=sorted(inner)[:3],
     )
 

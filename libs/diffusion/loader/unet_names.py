@@ -34,6 +34,8 @@ def single_file_names(modules: Collection[str]) -> dict[str, str]:
     }  # fmt: skip
     named = {}
     for module in modules:
+        if ".motion_modules." in module:
+            continue
         if module in OUTER:
             named[module] = OUTER[module]
         elif module.startswith("mid_block."):

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from libs.core.errors import Refused
-from libs.diffusion.ip_adapter.network import build_ip_network
+from libs.diffusion.ip_adapter.network import text_layers
 from libs.diffusion.ip_adapter.projection import Resampler
 from libs.diffusion.values import Latents, Picture
 from libs.sampling.control import Call
@@ -157,19 +157,10 @@ def test_two_examples_count_together(house):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_is_what_diffusers_computes(house, variant):
     (model, *_), sees, adapters = house
-    state = VARIANTS[variant]()
-    parts: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
-    for name, tensor in state.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
     theirs = model.architecture.build(
         {name.removeprefix("model.diffusion_model."): tensor for name, tensor in half(tiny.sd1())}
     )
-    theirs._load_ip_adapter_weights([parts])
-    for processor in theirs.attn_processors.values():
-        if hasattr(processor, "scale"):
-            processor.scale = [0.7]
-    theirs.eval()
+    shown(theirs, VARIANTS[variant]())
     x, time, text = torch.randn(1, 4, 8, 8), torch.tensor([500.0]), torch.randn(1, 77, TEXT_WIDTH)
     seen = sees.encode(PICTURE)
     states = seen.embeds if variant == "ip-adapter" else seen.penultimate
@@ -203,7 +194,93 @@ def test_an_adapter_for_another_network_is_refused(house, tmp_path):
         adapter.applied(model, sees, PICTURE, 1.0, 0.0)
     with pytest.raises(Refused, match="holds no IP-Adapter"):
         loader.ip_adapter(tiny.written(tmp_path / "none.safetensors", {"a": torch.zeros(1)}))
-    face_id = full() | {"image_proj.norm.weight": torch.zeros(TEXT_WIDTH)}
-    del face_id["image_proj.proj.3.weight"]
-    with pytest.raises(Refused, match="face recognition"):
-        build_ip_network(face_id)
+
+
+FACES = {
+    "faceid": {f"image_proj.{name}.weight": torch.zeros(4, 4) for name in ("proj.2", "norm")},
+    "faceid-plusv2": {"image_proj.perceiver_resampler.proj_in.weight": torch.zeros(4, 4)},
+    "faceid-unnorm": {"ip_adapter.0.to_q_lora.down.weight": torch.zeros(4, 4)},
+}
+
+
+@pytest.mark.parametrize("variant", FACES)
+def test_one_that_wants_a_face_network_says_so(tmp_path, variant):
+    path = tiny.written(tmp_path / f"{variant}.safetensors", layers() | FACES[variant])
+    with pytest.raises(Refused, match="InsightFace"):
+        tiny.loader().ip_adapter(path)
+
+
+def test_one_of_flux_says_what_flux_takes(tmp_path):
+    name = "double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight"
+    path = tiny.written(tmp_path / "flux.safetensors", {name: torch.zeros(4, 4)})
+    with pytest.raises(Refused, match="Redux"):
+        tiny.loader().ip_adapter(path)
+
+
+def of_width(tensors, widths, text) -> dict[str, Tensor]:
+    """Return an adapter for another UNet, of which each layer has that width."""
+    torch.manual_seed(10)
+    rest = {name: tensor for name, tensor in tensors.items() if name.startswith("image_proj.")}
+    return rest | {
+        f"ip_adapter.{2 * at + 1}.to_{part}_ip.weight": torch.randn(size, text) / 8
+        for at, size in enumerate(widths)
+        for part in "kv"
+    }
+
+
+@pytest.mark.covers("R177", "R178")
+@pytest.mark.parametrize("variant", ["ip-adapter", "ip-adapter-plus"])
+def test_sdxl_is_shown_examples_as_diffusers_shows_them(tmp_path, variant):
+    loader, text = tiny.loader(), int(tiny.SDXL_UNET["cross_attention_dim"])
+    torch.manual_seed(11)
+    tensors = tiny.unet_tensors(tiny.SDXL_UNET)
+    model = loader.diffusion_model(tiny.written(tmp_path / "xl.safetensors", tensors))
+    theirs = model.architecture.build(
+        {name.removeprefix("model.diffusion_model."): tensor for name, tensor in half(tensors)}
+    )
+    widths = [layer.get_parameter("to_k.weight").shape[0] for layer in text_layers(theirs)]
+    projections = {
+        "ip-adapter": {
+            "image_proj.proj.weight": torch.randn(4 * text, SEEN) / 3,
+            "image_proj.proj.bias": torch.randn(4 * text) / 3,
+            "image_proj.norm.weight": torch.rand(text) + 0.5,
+            "image_proj.norm.bias": torch.randn(text) / 3,
+        },
+        "ip-adapter-plus": {
+            f"image_proj.{name}": tensor
+            for name, tensor in (
+                Resampler(HIDDEN, 16, 128, 4, text).state_dict()
+                | {"latents": torch.randn(1, 16, 128)}
+            ).items()
+        },
+    }
+    state = of_width(projections[variant], widths, text)
+    adapter = loader.ip_adapter(tiny.written(tmp_path / "ip.safetensors", state, torch.float32))
+    path = tmp_path / "vision.safetensors"
+    sees = loader.clip_vision(tiny.written(path, vision().state_dict(), torch.float32))
+    assert adapter.sees_by == "vit-h"
+    shown(theirs, state)
+    seen = sees.encode(PICTURE)
+    states = seen.embeds if variant == "ip-adapter" else seen.penultimate
+    x, time, words = torch.randn(1, 4, 8, 8), torch.tensor([500.0]), torch.randn(1, 77, text)
+    extras = {"text_embeds": torch.randn(1, 128), "time_ids": torch.full((1, 6), 64.0)}
+    given = extras | {"image_embeds": [states[:, None]]}
+    with torch.inference_mode():
+        wanted = theirs(x, time, words, added_cond_kwargs=given, return_dict=False)[0]
+        with adapter.applied(model, sees, PICTURE, 0.7, 0.0).evaluated() as evaluate:
+            ours = evaluate(Call(x, time, words, extras, sigma=1.0, positive=(True,)))
+    assert torch.allclose(ours, wanted, atol=1e-5)
+    assert adapter.applied(model, sees, PICTURE, 0.0, 0.0) is model
+
+
+def shown(network, state) -> None:
+    """Let diffusers read an adapter into a network, at a weight of 0.7."""
+    parts: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
+    for name, tensor in state.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    network._load_ip_adapter_weights([parts])
+    for processor in network.attn_processors.values():
+        if hasattr(processor, "scale"):
+            processor.scale = [0.7]
+    network.eval()

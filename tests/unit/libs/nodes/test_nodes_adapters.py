@@ -52,6 +52,7 @@ class Told:
     """A value that says what was asked of it."""
 
     family = "sd1"
+    sees_by = "vit-h"
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -107,9 +108,13 @@ def test_without_an_adapter_the_variants_own_file_is_read():
     )
     assert context.named == [
         ("ipadapter", "ip-adapter-plus-face_sd15.safetensors"),
-        ("clip_vision", ip_adapter.VISION_FILE),
+        ("clip_vision", ip_adapter.VISION_FILES["vit-h"]),
     ]
     assert ip_adapter.apply_ip_adapter(context, model=model, image=image, weight=0.0) is model
+    wide: Any = Told()
+    wide.sees_by = "vit-bigg"
+    ip_adapter.apply_ip_adapter(context, model=model, image=image, ipadapter=wide)
+    assert context.named[-1] == ("clip_vision", "CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors")
     other: Any = Told()
     other.family = "flux_dev"
     with pytest.raises(Refused, match="connect one"):
