@@ -19,6 +19,10 @@ from services.gateway.domain.frames import Frame
 HELD_MAX = 2_000
 # More than any graph has nodes of its own.
 NODES_TOLD_MAX = 600
+# A state names every node, so that all of them together would grow with the square of the graph.
+# One of more nodes than these is told so often at most, as nobody looks at it more often.
+STATE_NODES = 50
+STATE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ class Sequence:
     _cached: frozenset[str] = frozenset()
     _permitted: dict[int, Frames[Frame]] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
+    _now: float = 0.0
+    _state_due: float = float("-inf")
+    _owes_state: bool = False
 
     def hear(self, news: News) -> None:
         """Take news in; what was already told, or is old, changes nothing."""
@@ -97,10 +104,11 @@ class Sequence:
 
     def waits(self) -> bool:
         """Say whether time alone can release something."""
-        return self._gap_since is not None
+        return self._gap_since is not None or self._owes_state
 
     def ready(self, now: float) -> list[Frame]:
         """Return what can be told now, in order."""
+        self._now = now
         told = self._ready_late()
         if self.started is None and not self._begin(told):
             return told
@@ -115,7 +123,7 @@ class Sequence:
             self._advance(told)
         if not self._held:
             self._gap_since = None
-        return told
+        return [*told, *self._state()] if self._owes_state else told
 
     def flush(self) -> list[Frame]:
         """Return all that is left, waiting for nothing: the run is over and recorded."""
@@ -126,8 +134,8 @@ class Sequence:
         for order in sorted(self._held):
             self._next = order
             self._advance(told)
-        self._gap_since = None
-        return told
+        self._gap_since, self._state_due = None, self._now
+        return [*told, *self._state()] if self._owes_state else told
 
     @property
     def steps(self) -> Mapping[str, Progress]:
@@ -185,13 +193,13 @@ class Sequence:
         told = [] if step.announces else self._announce(step.node_id, step)
         self._nodes[step.node_id] = step
         self._let_go()
-        state = frames.progress_state(self.prompt_id, self._nodes)
+        told += self._state()
         if step.state != "running":
-            return [*told, state]
+            return told
         if step.announces:
             self.at_work = step.node_id
-            return [*told, state, self._executing(step.node_id)]
-        return [*told, state, frames.progress(self.prompt_id, step)]
+            return [*told, self._executing(step.node_id)]
+        return [*told, frames.progress(self.prompt_id, step)]
 
     def _tell_output(self, news: Finished) -> list[Frame]:
         event = news.event
@@ -237,10 +245,15 @@ class Sequence:
             **_place(news),
         )
         self.at_work = node_id
-        return [
-            frames.progress_state(self.prompt_id, self._nodes),
-            self._executing(node_id),
-        ]
+        return [*self._state(), self._executing(node_id)]
+
+    def _state(self) -> list[Frame]:
+        """Tell how far every node is, or owe it until its time comes."""
+        self._owes_state = len(self._nodes) > STATE_NODES and self._now < self._state_due
+        if self._owes_state:
+            return []
+        self._state_due = self._now + STATE_SECONDS
+        return [frames.progress_state(self.prompt_id, self._nodes)]
 
     def _ready_late(self) -> list[Frame]:
         due = [news for news in self._late if not self._forbidden(news)]

@@ -225,6 +225,28 @@ def test_of_thousands_of_expanded_nodes_the_oldest_are_not_told_any_more(
     assert list(nodes) == ["1", "2.7", "2.8"]
 
 
+def test_the_state_of_many_nodes_is_told_ten_times_a_second_and_the_last_one_always():
+    many = sequences.STATE_NODES
+    sequence = sequence_of(started(), *[step(2 + n, f"{n}", announces=True) for n in range(many)])
+    assert words(sequence.ready(0)) == [*START, *ANNOUNCED * many]
+    told = []
+    for n in range(100):
+        sequence.hear(step(2 + many + n, f"{many + n}", announces=True))
+        told += sequence.ready(1 + n / 100)
+    assert words(told).count("executing") == 100
+    assert words(told).count("progress_state") == 10
+    # Whoever looks while nothing more happens sees where the run is.
+    assert sequence.waits()
+    later: Any = sequence.ready(2.1)[0].data["nodes"]
+    assert list(later)[-1] == f"{many + 99}"
+    assert not sequence.waits()
+    sequence.hear(step(2 + many + 100, "end", announces=True))
+    assert words(sequence.ready(2.11)) == ["executing"]
+    last: Any = sequence.flush()[0].data["nodes"]
+    assert list(last)[-1] == "end"
+    assert sequence.flush() == []
+
+
 def test_a_node_that_is_not_executed_says_why_and_the_run_goes_on():
     event = NodeBlocked(
         prompt_id="p",
