@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from libs.core.errors import Unavailable
 from libs.core.jsonvalue import JsonObject
+from services.gateway.away import Away, Places
 from services.gateway.domain.frames import Frame, status
 from services.gateway.domain.queue import Key
 from services.gateway.domain.story import Owner
@@ -78,11 +79,26 @@ class Socket(Line[str | bytes]):
         self.told_remaining = -1
         self.wants_places = False
         self.place = 0
+        self.places = Places()
+        self.parted = False
+
+    def stand(self, place: int, since: int | None) -> None:
+        """Begin at a place; whoever names one has heard nothing behind it."""
+        self.place = place if since is None else max(place, since)
+        self.places.told(self.place if since is None else since)
+        self.places.told(self.place)
+
+    @property
+    def heard(self) -> int:
+        """Return the place up to which the client has surely been told all."""
+        all_sent = self.parted and not (self._first or self._line)
+        return self.places.last if all_sent else self.places.certain
 
     def tell(self, frame: Frame) -> None:
         """Tell a frame; what the client heard before it came here is not told again."""
         if not frame.seq or frame.seq > self.place:
             self.place = max(self.place, frame.seq)
+            self.places.told(self.place)
             self.put(text_of(frame, self.place))
 
     def show(self, preview: bytes) -> None:
@@ -101,6 +117,7 @@ class Hub:
 
     sockets_max: int
     frames_max: int
+    away: Away = field(default_factory=Away)
     _resting: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     _unsaid: set[str] = field(default_factory=set)
     _sockets: dict[Owner, dict[str, Socket]] = field(default_factory=dict)
@@ -119,6 +136,7 @@ class Hub:
         before = mine.pop(client_id, None)
         if before is not None:
             self._count -= 1
+            self.away.left(owner, client_id, before.heard)
             before.drop("replaced by a newer socket")
         socket = Socket(owner, client_id, self.frames_max)
         mine[client_id] = socket
@@ -132,6 +150,7 @@ class Hub:
         if mine.get(socket.client_id) is not socket:
             return
         del mine[socket.client_id]
+        self.away.left(socket.owner, socket.client_id, socket.heard)
         self._count -= 1
         if not mine:
             del self._sockets[socket.owner]

@@ -8,47 +8,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import defaultdict
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.e2e.houses import House
+from tests.e2e.lifecycle import archived, certain
 from tests.e2e.watching import Watcher, submit, tiny_graph
 
 CUT_SECONDS = float(os.environ.get("STUDIO_TEST_CUT_SECONDS", "1"))
 RUNS = 5
-LIFECYCLE = frozenset(
-    {
-        "execution_start",
-        "execution_cached",
-        "executed",
-        "execution_complete",
-        "execution_success",
-        "execution_error",
-        "execution_interrupted",
-    }
-)
-Told = dict[str, list[tuple[int, str]]]
-
-
-def certain(frames: list[dict[str, Any]]) -> Told:
-    """Return the lifecycle of each prompt as place and type, as one client was told it."""
-    told: Told = defaultdict(list)
-    for frame in frames:
-        data = frame["data"]
-        over = frame["type"] == "executing" and data["node"] is None
-        if frame["type"] in LIFECYCLE or over:
-            told[data["prompt_id"]].append((frame["seq"], frame["type"]))
-    return told
-
-
-def archived(api: httpx.Client, prompt_id: str) -> list[tuple[int, str]]:
-    """Return the lifecycle of a finished prompt, as anybody is told it afterwards."""
-    stream = api.get(f"/api/jobs/{prompt_id}/events").text
-    blocks = [dict(line.split(": ", 1) for line in b.splitlines()) for b in stream.split("\n\n")]
-    return [(int(block["id"]), block["event"]) for block in blocks if "id" in block]
 
 
 @pytest.mark.covers("R208")

@@ -14,6 +14,7 @@ from libs.core.errors import StudioError
 from libs.core.jsonvalue import JsonObject
 from services.gateway import metrics
 from services.gateway.auth import Principal
+from services.gateway.away import PARTINGS
 from services.gateway.domain.frames import Frame, status
 from services.gateway.domain.submission import client_id
 from services.gateway.errors import response_of
@@ -49,12 +50,15 @@ class SocketRoute:
             if since is not None:
                 await self.gateway.resuming.check(since)
             line = self.gateway.hub.join(who.owner, named)
+            # A page connects again without a word of where it was; a program says it, or begins.
+            left = self.gateway.hub.away.place_of(who.owner, named)
+            is_page = since is None and "origin" in websocket.headers
         except StudioError as error:
             await websocket.send_denial_response(response_of(error))
             return
         metrics.SOCKETS.inc()
         try:
-            if await self._greet(who, line, since, websocket):
+            if await self._greet(who, line, left if is_page else since, websocket, is_page):
                 await websocket.accept()
                 await self._serve(websocket, line)
         finally:
@@ -62,16 +66,18 @@ class SocketRoute:
             metrics.SOCKETS.dec()
 
     async def _greet(
-        self, who: Principal, line: Socket, since: int | None, websocket: WebSocket
+        self, who: Principal, line: Socket, since: int | None, websocket: WebSocket, is_page: bool
     ) -> bool:
         """Say how the queue stands, what was missed, and where the client's running prompts are.
+
+        What a page missed that did not ask for it is told as far as it is known.
 
         The place is taken when the line is joined and before anything is waited for: what
         comes later is in the line, what came before is told here, and nothing falls in between.
         """
         live, resuming = self.gateway.live, self.gateway.resuming
         reached = live.telling.reached(who.owner, line.client_id)
-        line.place = reached if since is None else max(reached, since)
+        line.stand(reached, since)
         line.told_remaining = live.queue.remaining(who.owner)
         told = status(line.told_remaining)
         told = Frame(told.type, {**told.data, "sid": line.client_id})
@@ -88,8 +94,10 @@ class SocketRoute:
             try:
                 missed = await resuming.missed(who.owner, line.client_id, known, since, reached)
             except StudioError as error:
-                await websocket.send_denial_response(response_of(error))
-                return False
+                if not is_page:
+                    await websocket.send_denial_response(response_of(error))
+                    return False
+                missed = []
             messages += [text_of(frame, frame.seq) for frame in missed]
         messages += now
         line.begin(messages)
@@ -126,6 +134,7 @@ class SocketRoute:
             except RuntimeError:
                 return
             if message["type"] == "websocket.disconnect":
+                line.parted = message.get("code") in PARTINGS
                 return
             if (flags := _feature_flags(message.get("text"))) is not None:
                 line.wants_places = flags.get("supports_preview_metadata") is True

@@ -61,12 +61,15 @@ class House(Others):
         self.tasks += [asyncio.create_task(_run(task)) for task in self.recorder.tasks.values()]
 
     @contextlib.asynccontextmanager
-    async def socket(self, client_id: str, **more: str) -> AsyncIterator[Client]:
-        """Open a WebSocket."""
+    async def socket(
+        self, client_id: str, *, page: bool = False, **more: str
+    ) -> AsyncIterator[Client]:
+        """Open a WebSocket, as a program does or as a page of ours in a browser."""
         query = httpx.QueryParams({"clientId": client_id, **more})
         # A client that stops reading would otherwise also stop hearing that the socket closes.
         address = f"{self.url.replace('http', 'ws')}/ws?{query}"
-        async with websockets.connect(address, max_queue=None) as socket:
+        origin = websockets.Origin(self.url) if page else None
+        async with websockets.connect(address, max_queue=None, origin=origin) as socket:
             yield Client(socket)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.chassis.service import Resources
 from libs.settings import Settings
 from services.gateway import resuming
+from services.gateway.auth import LOCAL
+from tests.integration.gateway.client import PATIENCE_SECONDS
 from tests.integration.gateway.house import House, open_house, open_house_on
 from tests.integration.gateway.test_gateway_walls import new_key, token_of
 
@@ -120,6 +123,73 @@ async def test_a_client_that_was_away_in_the_middle_of_a_run_comes_to_the_same_e
     ]
     places = [place for place, _ in certain([*heard, *frames])]
     assert places == sorted(set(places))
+
+
+LIFECYCLE = ["execution_start", "execution_cached", "executed"]
+LIFECYCLE += ["execution_complete", "execution_success", "executing"]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what tells nobody that it happened."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def cut_in_the_middle(house: House, *, page: bool, torn: bool = False) -> list[Any]:
+    """Cut a client off when its prompt has begun, come to the end; return what it heard."""
+    async with house.socket("me", page=page) as client:
+        prompt_id = await house.post("me")
+        output = await run_to_output(house, prompt_id)
+        await client.until("execution_cached")
+        if torn:
+            client.socket.transport.abort()
+    await until(lambda: not len(house.gateway.hub))
+    await run_to_end(house, prompt_id, output)
+    await until(lambda: not house.gateway.live.queue.remaining(LOCAL.owner))
+    return client.frames
+
+
+@pytest.mark.covers("R208")
+async def test_a_page_that_was_cut_off_comes_to_the_same_end_without_a_word(house: House):
+    house.accept_all()
+    heard = await cut_in_the_middle(house, page=True)
+    async with house.socket("me", page=True) as again:
+        frames = await again.until("executing", node=None)
+        assert await again.silent()
+    assert [kind for _, kind in certain([*heard, *frames])] == LIFECYCLE
+    async with house.socket("me", page=True) as once_more:
+        await once_more.until("status")
+        assert await once_more.silent()
+
+
+async def test_a_page_whose_line_was_torn_hears_again_what_may_not_have_arrived(house: House):
+    house.accept_all()
+    await cut_in_the_middle(house, page=True, torn=True)
+    async with house.socket("me", page=True) as again:
+        frames = await again.until("executing", node=None)
+    assert [kind for _, kind in certain(frames)] == LIFECYCLE
+
+
+@pytest.mark.parametrize("who", ["a program", "another page"])
+async def test_nobody_else_hears_unasked_of_what_is_over(house: House, who: str):
+    house.accept_all()
+    await cut_in_the_middle(house, page=True)
+    name = "me" if who == "a program" else "you"
+    async with house.socket(name, page=who == "another page") as other:
+        await other.until("status")
+        assert await other.silent()
+
+
+async def test_a_page_that_was_away_for_too_much_begins_anew(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(resuming, "PROMPTS_MAX", 0)
+    house.accept_all()
+    await cut_in_the_middle(house, page=True)
+    async with house.socket("me", page=True) as again:
+        await again.until("status")
+        assert await again.silent()
 
 
 async def test_a_gateway_that_is_behind_tells_nothing_twice(

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.gateway.domain.frames import executing
+from services.gateway import away
+from services.gateway.away import Away, Places
+from services.gateway.domain.frames import Frame, executing
 from services.gateway.hub import STATUS_FRAMES_PER_SECOND, Hub, Socket
 
 ANN, BOB, EVE = ("acme", "ann"), ("acme", "bob"), ("rivals", "eve")
@@ -98,3 +100,57 @@ async def test_a_client_that_lets_frames_pile_up_is_given_up(hub: Hub):
         hub.tell(ANN, "a", [executing("p", "1")])
     assert socket.reason == "too slow"
     assert await socket.next() is None
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [1000.0]
+
+
+def places(now: list[float]) -> Places:
+    return Places(lambda: now[0])
+
+
+def test_what_was_sent_long_ago_has_arrived_and_what_was_sent_of_late_perhaps(now: list[float]):
+    told = places(now)
+    for place in (5, 7, 9):
+        told.told(place)
+        now[0] += away.DOUBT_SECONDS / 2
+    assert (told.certain, told.last) == (7, 9)
+    now[0] += away.DOUBT_SECONDS
+    assert (told.certain, told.last) == (9, 9)
+
+
+def test_whoever_comes_back_goes_on_where_it_was_once_and_not_too_late(now: list[float]):
+    left = Away(lambda: now[0])
+    for name in ("early", "late"):
+        left.left(ANN, name, 7)
+    assert left.place_of(EVE, "early") is None
+    assert left.place_of(ANN, "early") == 7
+    assert left.place_of(ANN, "early") is None
+    now[0] += away.KEPT_SECONDS + 1
+    assert left.place_of(ANN, "late") is None
+
+
+def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(away, "KEPT_MAX", 2)
+    left = Away()
+    for number in range(3):
+        left.left(ANN, f"{number}", 7)
+    assert [left.place_of(ANN, f"{number}") for number in range(3)] == [None, 7, 7]
+
+
+def test_a_client_that_parts_with_frames_in_its_line_has_not_heard_them(hub: Hub):
+    socket = hub.join(ANN, "mine")
+    socket.stand(5, None)
+    socket.tell(Frame("execution_start", {}, 7))
+    socket.parted = True
+    assert socket.heard == 5
+    hub.leave(socket)
+    assert hub.away.place_of(ANN, "mine") == 5
+
+
+def test_a_client_that_is_replaced_may_not_have_heard_the_last(hub: Hub):
+    hub.join(ANN, "mine").stand(5, since=3)
+    hub.join(ANN, "mine")
+    assert hub.away.place_of(ANN, "mine") == 3
