@@ -35,6 +35,11 @@ def schemas_key(data: bytes) -> str:
     return f"schemas/{hashlib.sha256(data).hexdigest()}"
 
 
+def pages_key(data: bytes) -> str:
+    """Return where the files lie that a node pack adds to the editor; they name nobody."""
+    return f"pages/{hashlib.sha256(data).hexdigest()}"
+
+
 def result_key(tenant: str, user: str, digest: str) -> str:
     """Return where the sealed result of a node lies for a while, by what it was made from."""
     return f"{RESULTS}{tenant}/{user}/{digest}"

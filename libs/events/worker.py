@@ -55,10 +55,14 @@ class NodePack(Wire):
 
 
 class NodePacksListed(WorkerEvent):
-    """All node packs of the worker. `schemas` is the artifact that describes their types."""
+    """All node packs of the worker. `schemas` is the artifact that describes their types.
+
+    `pages` are the artifacts of what packs add to the editor's page, by the names of the packs.
+    """
 
     packs: tuple[NodePack, ...] = ()
     schemas: str = ""
+    pages: dict[str, str] = {}
 
 
 class WorkerStopped(WorkerEvent):

@@ -18,6 +18,7 @@ from services.gateway.catalogue import Catalogues
 from services.gateway.commands import Commands
 from services.gateway.documents import Documents
 from services.gateway.editor import Editor
+from services.gateway.extensions import Extensions
 from services.gateway.files import Files
 from services.gateway.fleet import Fleet
 from services.gateway.hub import Hub
@@ -50,6 +51,7 @@ class Gateway:
     documents: Documents
     saved: SavedWorkflows
     editor: Editor | None
+    extensions: Extensions
     logins: Logins
     fleet: Fleet
     logs: Logs

@@ -23,6 +23,7 @@ from services.gateway.catalogue import Catalogues
 from services.gateway.commands import Commands
 from services.gateway.documents import Documents
 from services.gateway.editor import Editor, EditorFiles, installed
+from services.gateway.extensions import Extensions
 from services.gateway.files import Files
 from services.gateway.fleet import Fleet
 from services.gateway.gateway import Gateway
@@ -127,6 +128,7 @@ def build_gateway(resources: Resources, settings: GatewaySettings) -> Gateway:
         documents=documents,
         saved=SavedWorkflows(resources.database, vault, resources.now),
         editor=installed() if settings.editor else None,
+        extensions=Extensions(archive, resources.artifacts, settings.node_pack_pages),
         logins=Logins(archive, settings.session_seconds, resources.now, time.monotonic),
         fleet=Fleet(resources.bus, time.monotonic),
         logs=Logs(RECENT, hub),

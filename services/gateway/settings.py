@@ -27,6 +27,10 @@ class GatewaySettings(BaseSettings):
     editor: bool = Field(
         default=True, description="Serve ComfyUI's editor at `/` where its package is installed."
     )
+    node_pack_pages: bool = Field(
+        default=True,
+        description="Serve the scripts that node packs of the workers add to the editor.",
+    )
     admission_wait_seconds: float = Field(
         default=10.0, ge=0.05, le=120, description="How long a submission waits for its answer."
     )

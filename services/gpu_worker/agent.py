@@ -144,11 +144,11 @@ class Agent:
         listed: tuple[NodePack, ...] = ()
         while True:
             # An engine that was started again may have had to leave a pack out.
-            packs = packs_of(self.engine.hello or {}) or listed
-            if packs != listed:
-                slot, schemas = self.settings.place, self.engine.schemas
-                await self._say(await listing(self.worker_id, slot, packs, schemas, self.artifacts))
-                listed = packs
+            hello = self.engine.hello or hello
+            if packs_of(hello) != listed:
+                slot, blobs = self.settings.place, self.engine.blobs
+                await self._say(await listing(self.worker_id, slot, hello, blobs, self.artifacts))
+                listed = packs_of(hello)
             await self._say(
                 WeightsListed(
                     worker_id=self.worker_id,

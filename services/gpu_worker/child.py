@@ -110,15 +110,15 @@ class Line:
 class EngineChild:
     """Keeps one engine alive; what it says of an attempt goes to the line of that attempt.
 
-    `schemas` describes the node types of its packs.
-    `hello` is what the present engine said of itself, None while there is none that is ready.
+    `hello` is what the present engine said of itself, None while there is none that is ready;
+    `blobs` came with it: a description of the node types of its packs, and their pages.
     """
 
     environment: Mapping[str, str]
     command: Callable[[int], Sequence[str]] = field(default=engine_command)
     imports: Imports = field(default_factory=Imports)
     hello: JsonObject | None = None
-    schemas: bytes = b""
+    blobs: tuple[bytes, ...] = ()
     free_mib: int = 0
     _lines: dict[Mark, Line] = field(default_factory=dict)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -222,7 +222,7 @@ class EngineChild:
         free_mib = _mib(frame.facts.get("free_mib"))
         if frame.kind == "hello":
             self.hello = frame.facts
-            self.schemas = frame.blobs[0] if frame.blobs else b""
+            self.blobs = frame.blobs
             self.free_mib = free_mib
             self._ready.set()
         else:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+import structlog
+
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.schema_json import to_json
 from libs.nodes.declare import NodeType
@@ -20,7 +22,10 @@ from libs.nodes.packs.finder import OFFERED, Offered, together
 from libs.nodes.packs.loading import GROUP, Watch, are_there, load_packs
 from libs.nodes.packs.surroundings import kept
 from libs.nodes.registry import load
+from services.gpu_worker.frames import BLOBS_MAX
 from services.gpu_worker.importing import LEFT_OUT
+
+log = structlog.get_logger(__name__)
 
 FOLDER: Final = "STUDIO_ENGINE_NODE_PACKS"
 WITH_TORCH: Final[Offered] = {
@@ -28,6 +33,8 @@ WITH_TORCH: Final[Offered] = {
     "comfy.utils": ("libs.diffusion.offered.tensors",),
     "comfy.model_management": ("libs.diffusion.offered.devices",),
 }
+# Of what fits into one frame, one blob describes the node types.
+PAGES_MAX: Final = BLOBS_MAX - 1
 Types = Mapping[str, NodeType[..., Any]]
 
 
@@ -61,11 +68,17 @@ def packed(folder: Path | None = None, begins: Callable[[str], None] | None = No
     facts = [
         {"name": pack.name, "types": sorted(pack.types), "error": pack.error} for pack in packs
     ]
+    paged = [pack for pack in packs if pack.page]
+    for pack in paged[PAGES_MAX:]:
+        log.warning("node_pack_page_not_served", pack=pack.name, pages_maximum=PAGES_MAX)
     schemas = json.dumps([to_json(found.schema) for found in theirs.values()], sort_keys=True)
     return Packed(
         MappingProxyType({**own, **theirs}),
-        {"packs": cast("Json", facts)},
-        (schemas.encode(),),
+        {
+            "packs": cast("Json", facts),
+            "pages": [pack.name for pack in paged[:PAGES_MAX]],
+        },
+        (schemas.encode(), *(pack.page for pack in paged[:PAGES_MAX])),
         _digest(folder, schemas),
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, cast
 
 import structlog
 
 from libs.artifacts.base import Artifacts
-from libs.artifacts.keys import schemas_key
+from libs.artifacts.keys import pages_key, schemas_key
 from libs.core.errors import Unavailable
 from libs.core.jsonvalue import JsonObject
 from libs.events.worker import NodePack, NodePacksListed
@@ -16,6 +17,7 @@ from libs.events.worker import NodePack, NodePacksListed
 log = structlog.get_logger(__name__)
 
 MIME: Final = "application/json"
+PAGE_MIME: Final = "application/zip"
 PAUSE_SECONDS: Final = 0.5
 
 
@@ -31,19 +33,29 @@ def types_of(hello: JsonObject) -> tuple[str, ...]:
 
 
 async def listing(
-    worker_id: str, slot: str, packs: tuple[NodePack, ...], schemas: bytes, artifacts: Artifacts
+    worker_id: str, slot: str, hello: JsonObject, blobs: Sequence[bytes], artifacts: Artifacts
 ) -> NodePacksListed:
-    """Return what the house is told of the packs, once their node types can be read."""
-    key = await describe(schemas, artifacts)
-    return NodePacksListed(worker_id=worker_id, slot=slot, packs=packs, schemas=key)
+    """Return what the house is told of the packs, once their node types and pages can be read.
+
+    `blobs` are the description of the types, and the pages in the order that the hello names.
+    """
+    schemas, *pages = blobs
+    key = await _stored(schemas_key(schemas), schemas, MIME, artifacts)
+    named = cast("list[str]", hello.get("pages", []))
+    keys = {
+        name: await _stored(pages_key(page), page, PAGE_MIME, artifacts)
+        for name, page in zip(named, pages, strict=True)
+    }
+    return NodePacksListed(
+        worker_id=worker_id, slot=slot, packs=packs_of(hello), schemas=key, pages=keys
+    )
 
 
-async def describe(schemas: bytes, artifacts: Artifacts) -> str:
-    """Put the packs' node types where gateway and validator find them; return the place."""
-    key = schemas_key(schemas)
+async def _stored(key: str, data: bytes, mime: str, artifacts: Artifacts) -> str:
+    """Put a blob where the rest of the house finds it, however long that takes."""
     while True:
         try:
-            await artifacts.put(key, schemas, MIME)
+            await artifacts.put(key, data, mime)
         except Unavailable as error:
             log.warning("packs_not_described_yet", error=error.message)
             await asyncio.sleep(PAUSE_SECONDS)

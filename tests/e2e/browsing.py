@@ -233,6 +233,11 @@ class Studio:
         self.hosts.add(urlsplit(request.url).hostname or "")
 
 
+def crowd() -> float:
+    """Say how many times slower the machine may be for what it does besides."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Run a browser until the end of the block."""

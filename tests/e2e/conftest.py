@@ -13,16 +13,18 @@ import pytest
 from tests.e2e.houses import ROOT, House, house
 
 PLUGGED = ROOT / "tests/semantics/plugged"
+PACKS = ROOT / "tests/data/paged_packs"
 
 
 @pytest.fixture(scope="session")
 def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Run one house for the whole session, with the test nodes of `tests.semantics` plugged in.
 
-    Runs of profile fast are executed beside each other.
+    Runs of profile fast are executed beside each other; there is a node pack with a page.
     """
     home = tmp_path_factory.mktemp("house") / "home"
-    with house(home, STUDIO_WORKER_BATCH="3", PYTHONPATH=f"{PLUGGED}:{ROOT}") as running:
+    given = {"STUDIO_WORKER_BATCH": "3", "STUDIO_WORKER_NODE_PACKS": str(PACKS)}
+    with house(home, **given, PYTHONPATH=f"{PLUGGED}:{ROOT}") as running:
         yield running
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import re
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from playwright.sync_api import Browser
 from libs.graph.placing import Box
 from libs.nodes.templates import TEMPLATES
 from services.gateway.editor import installed
-from tests.e2e.browsing import CHROMIUM, EDIT, MOVE, Studio, browser, visit
+from tests.e2e.browsing import CHROMIUM, EDIT, MOVE, Studio, browser, crowd, visit
 from tests.e2e.examples import example, long_chain
 from tests.e2e.houses import ROOT, House, wait_until
 
@@ -81,11 +80,6 @@ def idle_afterwards(api) -> Iterator[None]:
     yield
     api.post("/queue", json={"clear": True})
     api.post("/interrupt")
-
-
-def crowd() -> float:
-    """Say how many times slower the machine may be for what it does besides."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.mark.covers("R004", "R018", "R031")
@@ -155,6 +149,13 @@ def test_a_node_type_that_is_plugged_in_is_wired_and_run_in_the_editor(studio: S
         return [out for entry in entries for out in entry["outputs"].values() if "text" in out]
 
     wait_until(lambda: {"text": [words]} in told(), 20, "the plugged-in node tells the words")
+
+
+def test_a_node_pack_s_script_runs_in_the_page_and_changes_its_node(studio: Studio, api):
+    assert api.get("/extensions").json() == ["/extensions/paged_pack/paged.js"]
+    studio.wait_for("() => document.documentElement.dataset.paged === 'yes'")
+    made = "() => LiteGraph.createNode('PagedWord').title"
+    assert studio.page.evaluate(made) == "named by a script of its pack"
 
 
 @pytest.mark.covers("R046", "R375", "P03", "R245")

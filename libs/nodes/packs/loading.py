@@ -16,11 +16,13 @@ from typing import Any, Final
 
 import structlog
 
+from libs.core.errors import Refused
 from libs.nodes.declare import NodeType
 from libs.nodes.packs.adapter import node_type
 from libs.nodes.packs.border import Exchange
 from libs.nodes.packs.finder import Finder, Offered
 from libs.nodes.packs.inputs import NotUnderstood
+from libs.nodes.packs.pages import bundled, folder_of
 from libs.nodes.packs.present import calling, shared_room
 from libs.nodes.packs.shims import names
 from libs.nodes.packs.surroundings import kept
@@ -53,9 +55,10 @@ Load = Callable[[], ModuleType]
 
 @dataclass
 class Pack:
-    """One pack: the node types that it brings, and what of it did not load, in words."""
+    """One pack: its node types, what of it did not load, in words, and its page as one blob."""
 
     name: str
+    page: bytes = b""
     types: dict[str, NodeType[..., Any]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
@@ -178,8 +181,21 @@ def _read(pack: Pack, module: ModuleType, exchange: Exchange, known: set[str]) -
             continue
         pack.types[str(name)] = found
         names.NODE_CLASS_MAPPINGS[str(name)] = kind
-    if getattr(module, PAGE, None):
-        log.info("node_pack_page_not_served", pack=pack.name)
+    try:
+        pack.page = _page(module)
+    except Refused as error:
+        pack.faults.append(str(error))
+
+
+def _page(module: ModuleType) -> bytes:
+    """Return what the pack adds to the editor's page; Refused if that cannot be served."""
+    base = Path(str(module.__file__)).parent
+    root = folder_of(getattr(module, PAGE, None), base)
+    if root is None:
+        return b""
+    if root == base.resolve() and not hasattr(module, "__path__"):
+        raise Refused("WEB_DIRECTORY of a single file is the folder of all packs")
+    return bundled(root)
 
 
 def _told(error: BaseException) -> str:

@@ -44,6 +44,12 @@ WORKERS = Table(
 )
 
 
+class KnownPack(NodePack):
+    """A node pack of a worker; `page` is the artifact of what it adds to the editor's page."""
+
+    page: str = ""
+
+
 @dataclass(frozen=True)
 class WorkerRow:
     """The newest worker of a slot; an older process on the same slot is dead.
@@ -63,7 +69,7 @@ class WorkerRow:
     last_seq: int
     software: dict[str, str] = field(default_factory=dict)
     weights: dict[str, tuple[WeightsFile, ...]] = field(default_factory=dict)
-    packs: tuple[NodePack, ...] = ()
+    packs: tuple[KnownPack, ...] = ()
     schemas: str = ""
 
 
@@ -101,7 +107,11 @@ def evolve(row: WorkerRow | None, key: Key, recorded: Recorded[Event]) -> Worker
         case WeightsListed():
             return replace(row, weights=event.weights, seen_at=recorded.time)
         case NodePacksListed():
-            return replace(row, packs=event.packs, schemas=event.schemas, seen_at=recorded.time)
+            packs = tuple(
+                KnownPack(**pack.model_dump(), page=event.pages.get(pack.name, ""))
+                for pack in event.packs
+            )
+            return replace(row, packs=packs, schemas=event.schemas, seen_at=recorded.time)
         case WorkerStopped():
             return replace(row, state="stopped", seen_at=recorded.time)
         case _:

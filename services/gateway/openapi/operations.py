@@ -206,7 +206,6 @@ JOB: Final = Doc(
 FEATURES: Final = Doc("server", {200: Answer("Features.", (told.Facts,))}, errors=())
 SYSTEM_STATS: Final = Doc("server", {200: Answer("Versions, devices.", (told.SystemStats,))})
 EMBEDDINGS: Final = Doc("server", {200: Answer("Names of embeddings.", (told.Names,))})
-EXTENSIONS: Final = Doc("server", {200: Answer("None.", (told.Names,), example=[])}, errors=())
 USERS: Final = Doc("server", {200: Answer("The one user.", (told.Users,))})
 
 HEALTHZ: Final = Doc("probes", {200: Answer("It lives.", (told.Alive,))}, errors=())

@@ -47,7 +47,6 @@ class FixedRoutes:
             Route("GET", "/features", self.features, told.FEATURES),
             Route("GET", "/system_stats", self.system_stats, told.SYSTEM_STATS),
             Route("GET", "/embeddings", self.embeddings, told.EMBEDDINGS),
-            Route("GET", "/extensions", self.extensions, told.EXTENSIONS),
             Route("GET", "/users", self.users, told.USERS),
         )
 
@@ -85,10 +84,6 @@ class FixedRoutes:
         catalogue = await self.gateway.catalogues.of(who.owner)
         names = catalogue.choices.get("embeddings", ())
         return JSONResponse([name.rpartition(".")[0] or name for name in names])
-
-    async def extensions(self, _request: Request) -> Response:
-        """Return the editor's extensions: there are none."""
-        return JSONResponse([])
 
     async def users(self, request: Request) -> Response:
         """Say that whoever asks is the one user."""

@@ -87,11 +87,21 @@ async def test_while_nobody_is_up_the_last_files_are_still_offered(database):
 
 async def test_node_packs_of_a_slot_stay_until_a_worker_without_any_comes(database):
     packs = (NodePack(name="theirs", types=("Theirs",)), NodePack(name="bad", error="ImportError"))
-    listed = NodePacksListed(worker_id="worker-1", slot="gpu-0", packs=packs, schemas="schemas/a")
+    listed = NodePacksListed(
+        worker_id="worker-1",
+        slot="gpu-0",
+        packs=packs,
+        schemas="schemas/a",
+        pages={"theirs": "pages/a"},
+    )
     start = await apply(database, [*lives.a_worker(), listed])
     async with reading(database) as connection:
         (row,) = await workers.fleet(connection)
-    assert (row.packs, row.schemas) == (packs, "schemas/a")
+    assert [(one.name, one.types, one.error, one.page) for one in row.packs] == [
+        ("theirs", ("Theirs",), "", "pages/a"),
+        ("bad", (), "ImportError", ""),
+    ]
+    assert row.schemas == "schemas/a"
     (again, *_) = lives.a_worker(worker_id="worker-2")
     again = again.model_copy(update={"has_packs": True})
     start = await apply(database, [again], start=start)

@@ -39,7 +39,7 @@ async def test_a_pack_s_nodes_are_executed_and_what_they_save_is_kept_like_all_e
         end = await workshop.house.ended("p1", 200)
         assert end.outcome == "succeeded", workshop.news("p1")
         hello = it.engine.hello or {}
-        schemas = json.loads(it.engine.schemas)
+        schemas = json.loads(it.engine.blobs[0])
     assert {pack.name: bool(pack.error) for pack in packs_of(hello)} == {
         "bright_pack": False,
         "deep_pack": True,

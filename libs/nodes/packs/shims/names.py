@@ -13,6 +13,8 @@ SCHEDULER_NAMES: Final = list(get_args(SchedulerName))
 # Filled with the classes of the packs; the house's own node types are no classes.
 NODE_CLASS_MAPPINGS: Final[dict[str, Any]] = {}
 NODE_DISPLAY_NAME_MAPPINGS: Final[dict[str, str]] = {}
+# Packs may write folders of pages here; those are not served.
+EXTENSION_WEB_DIRS: Final[dict[str, str]] = {}
 
 
 class KSampler:

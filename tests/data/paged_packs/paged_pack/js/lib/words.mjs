@@ -1,0 +1,1 @@
+export const title = "named by a script of its pack";

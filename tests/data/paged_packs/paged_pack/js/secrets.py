@@ -1,0 +1,1 @@
+KEY = "a secret of the worker"
