@@ -10,7 +10,7 @@ from typing import Final
 from libs.graph.effective import number
 from libs.graph.schema import Catalogue, NodeSchema
 from libs.graph.sockets import types_of
-from libs.graph.value import Graph, Node
+from libs.graph.value import Graph, Link, Node
 
 PIXEL_TYPES: Final = frozenset({"LATENT", "IMAGE", "MASK", "VIDEO"})
 SIDE_UNKNOWN_PIXELS: Final = 1024
@@ -65,9 +65,18 @@ def extents(
         if schema is None:
             continue
         incoming = [known[source] for source in before if source in known]
+        latents = [known[source] for source in _latents_into(node, schema) if source in known]
         if incoming or makes_pixels(schema):
-            known[node_id] = _Reader(graph, node, schema).extent(incoming)
+            known[node_id] = _Reader(graph, node, schema).extent(latents or incoming)
     return known
+
+
+def _latents_into(node: Node, schema: NodeSchema) -> list[str]:
+    """Return whose latents a node makes latents of: what else it is shown changes no size."""
+    if any(output.type != "LATENT" for output in schema.outputs):
+        return []
+    wires = (node.inputs.get(spec.name) for spec in schema.inputs if spec.type == "LATENT")
+    return [wire.node_id for wire in wires if isinstance(wire, Link)]
 
 
 def makes_pixels(schema: NodeSchema) -> bool:

@@ -134,9 +134,18 @@ def _begin(sheet: Sheet, plan: Plan, pictures: Pictures) -> None:
     fitted = _scaled(sheet, "fitted", picture, width, height)
     start = sheet.add("start", "VAEEncode", pixels=fitted, vae=sheet.wire("decode", "vae"))
     if pictures.mask is not None:
-        mask = sheet.add("mask", "LoadImageMask", image=pictures.mask, channel="red")
+        mask = _mask(sheet, "mask", pictures.mask, width, height)
         start = sheet.add("masked", "SetLatentNoiseMask", samples=start, mask=mask)
     sheet.set("sampler", latent_image=start, denoise=DENOISE[denoise])
+
+
+def _mask(sheet: Sheet, node_id: str, mask: str, width: int, height: int) -> Wire:
+    """Bring a mask to a size: one of unknown size would count as a large picture."""
+    picture = sheet.add("mask_picture", "LoadImage", image=mask)
+    fitted = _scaled(sheet, f"{node_id}_fitted", picture, width, height)
+    # Lanczos would leave waves along the edge.
+    sheet.set(f"{node_id}_fitted", upscale_method="bilinear")
+    return sheet.add(node_id, "ImageToMask", image=fitted, channel="red")
 
 
 def _follow_reference(sheet: Sheet, plan: Plan, fleet: Fleet, reference: str) -> None:
@@ -226,6 +235,9 @@ def _finish(sheet: Sheet, plan: Plan, pictures: Pictures) -> None:
         made = _scaled(sheet, "sized", made, plan.width, plan.height)
     if pictures.mask is not None:
         below = _scaled(sheet, "below", ("source", 0), plan.width, plan.height)
+        mask: Wire = ("mask", 0)
+        if _painted(plan) != (plan.width, plan.height):
+            mask = _mask(sheet, "mask_whole", pictures.mask, plan.width, plan.height)
         made = sheet.add(
             "kept",
             "ImageCompositeMasked",
@@ -234,7 +246,7 @@ def _finish(sheet: Sheet, plan: Plan, pictures: Pictures) -> None:
             x=0,
             y=0,
             resize_source=False,
-            mask=("mask", 0),
+            mask=mask,
         )
     sheet.set("save", images=made)
 

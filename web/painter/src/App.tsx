@@ -30,6 +30,10 @@ async function begin(): Promise<void> {
 
 export function App() {
   const stage = page.use((state) => state.stage);
+  // A dialog says what there is to say itself: behind it nothing is heard.
+  const covered = page.use(
+    ({ opened, repainting }) => stage === "login" || opened !== null || repainting !== null,
+  );
   useEffect(() => {
     void begin();
     const timer = setInterval(() => {
@@ -59,7 +63,7 @@ export function App() {
       <Viewer />
       <Repaint />
       <DropZone />
-      <Toast />
+      {!covered && <Toast />}
     </>
   );
 }

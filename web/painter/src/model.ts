@@ -105,6 +105,8 @@ export interface Asked extends Size {
   readonly model: string;
   readonly seed: number;
   readonly count: number;
+  /** Whether a picture was followed, which the settings alone do not bring back. */
+  readonly followed: boolean;
 }
 
 export interface Picture extends Size {

@@ -135,6 +135,8 @@ export const readAsked: Read<Asked> = (value, at) => {
     height: number,
     seed: number,
     num_images: or(number, 1),
+    reference: maybe(text),
+    control_type: maybe(text),
   })(value, at);
   return {
     sentence: told.prompt,
@@ -145,6 +147,7 @@ export const readAsked: Read<Asked> = (value, at) => {
     height: told.height,
     seed: told.seed,
     count: told.num_images,
+    followed: told.reference !== null || told.control_type !== null,
   };
 };
 

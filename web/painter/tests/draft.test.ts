@@ -40,7 +40,8 @@ describe("a draft", () => {
   });
 
   test("comes back from a picture with its seed", () => {
-    const asked = { ...DRAFT, sentence: "owl", width: 1344, height: 768, seed: 5, count: 4 };
+    const size = { width: 1344, height: 768 };
+    const asked = { ...DRAFT, ...size, sentence: "owl", seed: 5, count: 4, followed: false };
     expect(draftOf(asked, 8, [MODEL])).toMatchObject({ shape: "16:9", seed: "8", count: 1 });
     expect(draftOf(asked, null, [])).toMatchObject({ model: "", seed: "", count: 4 });
   });

@@ -109,6 +109,15 @@ def test_each_image_is_sampled_by_itself_so_that_its_seed_makes_it_again():
     assert one["latent"]["inputs"]["batch_size"] == 1  # type: ignore[index,call-overload]
 
 
+@pytest.mark.covers("R249")
+@pytest.mark.parametrize("family", [family.name for family in FAMILIES])
+def test_pictures_that_are_followed_or_painted_on_make_no_picture_dearer(family: str):
+    plain = judged(made(family, "plain")).work
+    kinds = [kind for name, kind in (case.values for case in CASES) if name == family]
+    for kind in set(map(str, kinds)) - {"four"}:
+        assert judged(made(family, kind)).work == plain, kind
+
+
 def test_a_model_in_one_file_needs_no_other_files():
     built = made("flux-dev", "plain")
     types = {node["class_type"] for node in built.workflow.values()}

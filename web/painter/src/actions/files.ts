@@ -3,7 +3,7 @@
 import { draftOf, modelOf } from "../logic/draft";
 import { wordsOf } from "../logic/png";
 import { toTop } from "../logic/scrolling";
-import type { Following, Model, Seen } from "../model";
+import type { Asked, Following, Model, Seen } from "../model";
 import { api, page } from "../page";
 import { texts } from "../texts";
 import { askedOf } from "../wire";
@@ -21,22 +21,26 @@ export const canFollow = (model: Model | undefined): model is Model =>
 
 /** Bring back the settings of a picture that was made here; follow any other picture. */
 export async function dropped(file: File): Promise<void> {
-  if (await restored(file)) return say(texts.drop.restored);
+  const asked = askedOf(wordsOf(await file.arrayBuffer()));
+  if (asked) return restore(asked);
   const { draft, models } = page.get();
   if (!canFollow(modelOf(draft, models))) return say(texts.drop.nothing, true);
   if (await followFile(file)) say(texts.drop.notOurs);
 }
 
-async function restored(file: File): Promise<boolean> {
-  const asked = askedOf(wordsOf(await file.arrayBuffer()));
-  if (!asked) return false;
+function restore(asked: Asked): void {
   const { models, styles, house } = page.get();
   const draft = draftOf(asked, asked.seed, models, house.negatives);
   // The picture may be any of those that were made together, so all of them are asked for again.
   const { count } = asked;
   const known = styles.some((style) => style.name === draft.style);
   change({ ...draft, count, style: known ? draft.style : "" });
-  return true;
+  sayRestored(asked);
+}
+
+/** Settings alone do not bring a followed picture back: that is said. */
+export function sayRestored({ followed }: Asked): void {
+  say(followed ? texts.drop.restoredAlone : texts.drop.restored);
 }
 
 /** Follow a picture out of a file; true when the service has it. */

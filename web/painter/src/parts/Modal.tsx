@@ -3,6 +3,7 @@
 import { type ReactNode, useLayoutEffect, useRef } from "react";
 import { texts } from "../texts";
 import { Icon } from "./Icon";
+import { Toast } from "./Toast";
 
 interface ModalProps {
   readonly label: string;
@@ -39,6 +40,7 @@ export function Modal({ label, look, onClose, children }: ModalProps) {
         </button>
       )}
       {children}
+      <Toast />
     </dialog>
   );
 }

@@ -3,7 +3,7 @@
 import { type CSSProperties, useEffect, useId, useRef, useState } from "react";
 import { listMore, listPast } from "../actions/past";
 import type { Picture } from "../model";
-import { page } from "../page";
+import { type Past as PastState, page } from "../page";
 import { texts } from "../texts";
 import { Icon } from "./Icon";
 import { Heart, small } from "./Tile";
@@ -17,7 +17,6 @@ export function Past() {
   const plain = !past.search && !past.favourites;
   // What is on the stage is not shown a second time, unless it was searched for.
   const ids = plain ? past.ids.filter((id) => !fresh.includes(id)) : past.ids;
-  if (plain && ids.length === 0 && fresh.length > 0) return null;
   return (
     <section className="past" id="pictures" tabIndex={-1} aria-labelledby="past-title">
       <header>
@@ -32,7 +31,7 @@ export function Past() {
       </ul>
       {ids.length === 0 && (
         <p className="quiet" role="status">
-          {past.loading ? words.loading : emptyWords(past)}
+          {past.loading ? words.loading : emptyWords(past, fresh.length > 0)}
         </p>
       )}
       {past.next !== null && <More busy={past.loading} />}
@@ -40,9 +39,10 @@ export function Past() {
   );
 }
 
-function emptyWords({ search, favourites }: { search: string; favourites: boolean }): string {
+function emptyWords({ search, favourites }: PastState, above: boolean): string {
   if (search) return words.noMatch;
-  return favourites ? words.noFavourites : words.empty;
+  if (favourites) return words.noFavourites;
+  return above ? words.allAbove : words.empty;
 }
 
 function Search() {

@@ -133,7 +133,7 @@ function Nothing({ run }: { run: Generation }) {
   return (
     <div className="nothing">
       <p>{run.status === "cancelled" ? words.cancelledHint : run.wrong || words.failedHint}</p>
-      {kind === "generate" && run.status !== "blocked" && (
+      {kind === "generate" && run.status !== "blocked" && !asked.followed && (
         <button
           type="button"
           className="plain-button"

@@ -1,7 +1,7 @@
 /** One picture, large, with all that can be done with it. */
 
 import { type ReactNode, useEffect, useState } from "react";
-import { canFollow, followPicture } from "../actions/files";
+import { canFollow, followPicture, sayRestored } from "../actions/files";
 import { change } from "../actions/house";
 import { handIn } from "../actions/making";
 import { remove } from "../actions/past";
@@ -189,6 +189,7 @@ function reuse(run: Generation, picture: Picture): void {
   const { models, house } = page.get();
   change(draftOf(run.asked, picture.seed, models, house.negatives));
   close();
+  sayRestored(run.asked);
   toTop();
 }
 
