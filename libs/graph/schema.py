@@ -35,6 +35,7 @@ class InputSpec:
     the files are: a folder of weights (`checkpoints`, `loras` ...) or `input` for uploads.
     `socket` forces a wire where the type would give a widget. What feeds a `lazy` input is only
     executed when the node asks for it; a `raw_link` is handed over as `[node_id, slot]` itself.
+    `hints` are further options that only an editor reads.
     """
 
     name: str
@@ -60,6 +61,7 @@ class InputSpec:
     tooltip: str = ""
     advanced: bool = False
     template: str | None = None
+    hints: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

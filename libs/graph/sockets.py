@@ -104,4 +104,5 @@ def _options(spec: InputSpec) -> JsonObject:
         options["tooltip"] = spec.tooltip
     if spec.template is not None:
         options["template"] = {"template_id": spec.template, "allowed_types": ANY}
+    options.update(spec.hints)
     return options

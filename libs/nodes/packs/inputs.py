@@ -23,6 +23,17 @@ FLAGS: Final = {
     "advanced": "advanced",
 }
 TEXTS: Final = {"display": "display", "label_on": "label_on", "label_off": "label_off"}
+# What the editor alone reads. Left out is what would offer a thing that is not there: choices from
+# a route of the pack, several choices at once, uploads of anything but pictures.
+HINTS: Final[Mapping[str, type]] = {
+    "placeholder": str,
+    "display_name": str,
+    "widgetType": str,
+    "hidden": bool,
+    "socketless": bool,
+    "defaultInput": bool,
+    "control_after_generate": str,
+}
 
 
 class NotUnderstood(Exception):
@@ -103,6 +114,9 @@ def _known(options: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(options.get(name), str):
             known[ours] = str(options[name])
     known["tooltip"] = str(options.get("tooltip") or "")
+    known["hints"] = {
+        name: options[name] for name, kind in HINTS.items() if isinstance(options.get(name), kind)
+    }
     return known
 
 

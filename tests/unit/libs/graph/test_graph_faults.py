@@ -25,6 +25,18 @@ def test_a_prompt_without_outputs_is_refused():
         }
 
 
+def test_each_fault_is_a_line_of_the_error():
+    prompt = changed("5", steps=0)
+    del prompt["7"]["inputs"]["images"]
+    prompt["8"] = used("PreviewImage", images=["6", 0])
+    assert refusal_of(prompt).error == {
+        "type": "prompt_outputs_failed_validation",
+        "message": "Prompt outputs failed validation",
+        "details": "Value 0 smaller than min of 1: steps\nRequired input is missing: images",
+        "extra_info": {},
+    }
+
+
 @pytest.mark.covers("R097", "R190")
 def test_an_unknown_type_is_named_even_where_no_output_needs_it():
     prompt = comfy()

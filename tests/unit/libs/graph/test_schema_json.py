@@ -26,7 +26,7 @@ def test_what_only_packs_have_comes_back_too():
         category="a/b",
         function="pack:Theirs",
         inputs=(
-            InputSpec(name="a", type="INT", default=None, lazy=True),
+            InputSpec(name="a", type="INT", default=None, lazy=True, hints={"hidden": True}),
             InputSpec(name="b", type="*", required=False, raw_link=True),
             InputSpec(name="c", type="COMBO", options=()),
         ),
