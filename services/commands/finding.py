@@ -13,6 +13,7 @@ from libs.core.errors import Misconfigured, Unavailable
 from libs.settings import Settings
 
 PORT = 8188
+PAINTER_PORT = 3035
 MASTER_KEY_BYTES = 32
 
 

@@ -19,14 +19,13 @@ from libs.chassis.embedded.ports import out_of_the_way
 from libs.chassis.supervisor import Program, Supervisor
 from libs.core.errors import Unavailable
 from libs.settings import Settings
-from services.commands.finding import PORT, master_key
+from services.commands.finding import PAINTER_PORT, PORT, master_key
 from services.commands.serving import CLIENTS, CPU_SERVICES, WORKER
 
 HOST = "127.0.0.1"
 READY_SECONDS_MAX = 90.0
 # They serve their probes on the port of the API.
 WITH_AN_API = frozenset({"house", "gateway", "painter"})
-PAINTER_PORT = 3035
 NOT_FOR_CLIENTS = (
     *("NATS_URL", "NATS_USER", "NATS_PASSWORD"),
     *("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
@@ -48,7 +47,11 @@ class Living:
 
 @asynccontextmanager
 async def live(
-    settings: Settings, *, port: int = PORT, split: bool = False
+    settings: Settings,
+    *,
+    port: int = PORT,
+    painter_port: int = PAINTER_PORT,
+    split: bool = False,
 ) -> AsyncIterator[Living]:
     """Start everything, and yield once a prompt would be executed; stop everything after."""
     home = settings.home.expanduser().absolute()
@@ -67,16 +70,14 @@ async def live(
         chosen = free_port(port)
         url = f"http://{HOST}:{chosen}"
         # Whoever lets any port do for the API does so for Painter.
-        painter_port = free_port(
-            int(os.environ.get("STUDIO_PAINTER_PORT", PAINTER_PORT)) if port else 0
-        )
-        painter_url = f"http://{HOST}:{painter_port}"
+        chosen_for_painter = free_port(painter_port if port else 0)
+        painter_url = f"http://{HOST}:{chosen_for_painter}"
         environment = {
             **addresses.environment(),
             "STUDIO_HOME": str(home),
             "STUDIO_MASTER_KEY": settings.master_key.get_secret_value() or master_key(home),
             "STUDIO_GATEWAY_PORT": str(chosen),
-            "STUDIO_PAINTER_PORT": str(painter_port),
+            "STUDIO_PAINTER_PORT": str(chosen_for_painter),
             "STUDIO_URL": url,
         }
         if "nats" in servers.pids:

@@ -20,7 +20,9 @@ from services.commands.serving import SERVICES
 
 INTRODUCTION = (
     "Every setting is an environment variable, read once at start. "
-    "Made by `studio settings --markdown`."
+    "Made by `studio settings --markdown`.\n\n"
+    "Two more are options of the commands that run one service: `STUDIO_HEALTH_PORT` (`--health-port`; 0, "
+    "the default, serves no probes of its own) and `STUDIO_HEALTH_HOST` (`--health-host`; 0.0.0.0)."
 )
 
 

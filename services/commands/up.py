@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +14,20 @@ import typer
 from libs.settings import Settings
 from libs.telemetry.process import secrets_of, telemetry
 from services.commands.console import err, plain_errors, print_json
-from services.commands.finding import PORT
+from services.commands.finding import PAINTER_PORT, PORT
 
 if TYPE_CHECKING:
     from services.commands.living import Living
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for on the command line."""
+
+    port: int
+    painter_port: int
+    split: bool
+    as_json: bool
 
 
 @plain_errors
@@ -25,8 +36,23 @@ def up(
         bool, typer.Option("--split", help="Give every service a process of its own.")
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the API; another if it is taken.")
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            envvar="STUDIO_GATEWAY_PORT",
+            help="Port of the API; another if it is taken.",
+        ),
     ] = PORT,
+    painter_port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            envvar="STUDIO_PAINTER_PORT",
+            help="Port of Painter; another if it is taken.",
+        ),
+    ] = PAINTER_PORT,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line when ready, for programs.")
     ] = False,
@@ -37,16 +63,16 @@ def up(
     """
     settings = Settings()
     with telemetry("up", settings.log_level, secrets=secrets_of(settings)):
-        asyncio.run(_up(settings, port=port, split=split, as_json=as_json))
+        asyncio.run(_up(settings, Wish(port, painter_port, split, as_json)))
 
 
-async def _up(settings: Settings, *, port: int, split: bool, as_json: bool) -> None:
+async def _up(settings: Settings, wish: Wish) -> None:
     began = time.monotonic()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    starting = asyncio.create_task(_live_until(settings, stop, began, port, split, as_json))
+    starting = asyncio.create_task(_live_until(settings, stop, began, wish))
     await asyncio.wait(
         {starting, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
     )
@@ -67,14 +93,14 @@ async def _give_time(starting: asyncio.Task[None]) -> None:
 _is_up = asyncio.Event()
 
 
-async def _live_until(
-    settings: Settings, stop: asyncio.Event, began: float, port: int, split: bool, as_json: bool
-) -> None:
+async def _live_until(settings: Settings, stop: asyncio.Event, began: float, wish: Wish) -> None:
     from services.commands.living import live
 
-    async with live(settings, port=port, split=split) as living:
+    async with live(
+        settings, port=wish.port, painter_port=wish.painter_port, split=wish.split
+    ) as living:
         _is_up.set()
-        _say(living, time.monotonic() - began, wished=port, as_json=as_json)
+        _say(living, time.monotonic() - began, wish)
         stopped = asyncio.ensure_future(stop.wait())
         parts: set[asyncio.Future[Any]] = {stopped, living.servers.failed}
         await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -84,8 +110,8 @@ async def _live_until(
     err.print("stopped; everything is kept in the folder", style="dim")
 
 
-def _say(living: Living, seconds: float, *, wished: int, as_json: bool) -> None:
-    if as_json:
+def _say(living: Living, seconds: float, wish: Wish) -> None:
+    if wish.as_json:
         print_json(
             {
                 "url": living.url,
@@ -99,8 +125,9 @@ def _say(living: Living, seconds: float, *, wished: int, as_json: bool) -> None:
         return
     err.print(f"[bold]Hanzo Studio[/bold] is up at [bold]{living.url}[/bold] ({seconds:.1f} s)")
     err.print(f"  Painter, a sentence in and a picture out: [bold]{living.painter_url}[/bold]")
-    if wished and not living.url.endswith(f":{wished}"):
-        err.print(f"  port {wished} is taken, so another was chosen", style="yellow")
+    for wished, url in ((wish.port, living.url), (wish.painter_port, living.painter_url)):
+        if wish.port and wished and not url.endswith(f":{wished}"):
+            err.print(f"  port {wished} is taken, so another was chosen", style="yellow")
     err.print(f"  data and models: {_short(living.home)}")
     err.print('  try: [cyan]studio generate "a red circle on blue" -o circle.png[/cyan]')
     err.print("  stop with Ctrl-C; everything is kept", style="dim")

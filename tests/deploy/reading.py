@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ def read_yaml(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+@cache
 def manifests() -> list[Manifest]:
-    """Return every Kubernetes manifest of ours."""
+    """Return every Kubernetes manifest of ours; nobody changes what is returned."""
     files = sorted(set(K8S.glob("*.yaml")) - {K8S / "kustomization.yaml"})
     return [one for path in files for one in yaml.safe_load_all(path.read_text())]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
 
 from libs.bus.rights import ROLES
-from services.commands.serving import SERVICES
-from tests.deploy.reading import K8S, NATS, manifest, manifests, pods, read_yaml, run, script
+from services.commands.serving import CLIENTS, SERVICES
+from tests.deploy.reading import DEPLOY, K8S, NATS, manifest, manifests, pods, read_yaml
 
 WORKER = manifest("Deployment", "studio-worker")
 POD: dict[str, Any] = WORKER["spec"]["template"]["spec"]
@@ -23,14 +27,15 @@ CONFIG: dict[str, str] = manifest("ConfigMap", "studio-config")["data"]
 @pytest.mark.covers("R329")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_kubernetes_takes_the_file(path: Path):
-    told = run(script("kubernetes-validate"), "--strict", str(path))
-    assert told.returncode == 0, told.stdout + told.stderr
+    for one in yaml.safe_load_all(path.read_text()):
+        kubernetes_validate.validate(one, "1.37", strict=True)
 
 
-def test_what_is_misspelt_would_be_found(tmp_path: Path):
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text((K8S / "gateway.yaml").read_text().replace("replicas:", "replica:"))
-    assert run(script("kubernetes-validate"), "--strict", str(wrong)).returncode != 0
+def test_what_is_misspelt_would_be_found():
+    wrong = deepcopy(manifest("Deployment", "studio-scheduler"))
+    wrong["spec"]["replica"] = wrong["spec"].pop("replicas")
+    with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
+        kubernetes_validate.validate(wrong, "1.37", strict=True)
 
 
 @pytest.mark.covers("R329", "R330", "R331")
@@ -161,13 +166,41 @@ def test_a_drained_node_takes_one_pod_of_a_kind_at_a_time(name: str):
     assert PODS[name]["metadata"]["labels"]["app"] == app
 
 
-def test_who_may_reach_the_bus_is_who_belongs_to_the_house():
+def test_who_may_reach_the_bus_is_who_belongs_to_the_house_and_is_no_client_of_it():
     part = "app.kubernetes.io/part-of"
     for name, pod in PODS.items():
         assert pod["metadata"]["labels"][part] == "hanzo-studio", name
     policy = manifest("NetworkPolicy", "nats-clients")["spec"]
     (source,) = policy["ingress"][0]["from"]
     assert source["podSelector"]["matchLabels"] == {part: "hanzo-studio"}
+    clients = [f"studio-{name}" for name in sorted(CLIENTS)]
+    (but,) = source["podSelector"]["matchExpressions"]
+    assert but == {"key": "app", "operator": "NotIn", "values": clients}
+
+
+@pytest.mark.parametrize("name", ["studio-gateway", "studio-painter"])
+def test_what_answers_people_grows_with_them_and_says_its_number_once(name: str):
+    scaler = manifest("HorizontalPodAutoscaler", name)["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    assert scaler["minReplicas"] >= 2
+    assert "replicas" not in manifest("Deployment", name)["spec"]
+
+
+def test_every_pod_says_what_it_needs_and_the_most_it_takes():
+    for name, pod in PODS.items():
+        (container,) = pod["spec"]["containers"]
+        assert "memory" in container["resources"]["requests"], name
+        assert "memory" in container["resources"]["limits"], name
+
+
+def test_the_folders_that_the_image_names_are_mounted_in_the_worker():
+    image = (DEPLOY / "gpu.Dockerfile").read_text()
+    mounted = {mount["mountPath"]: mount.get("readOnly") for mount in CONTAINER["volumeMounts"]}
+    for variable in ("STUDIO_WORKER_MODELS", "STUDIO_WORKER_NODE_PACKS", "STUDIO_HOME"):
+        (folder,) = re.findall(rf"{variable}=(\S+)", image)
+        assert folder in mounted
+    # Code that the worker executes is nothing that the worker writes.
+    assert mounted["/node_packs"] is True
 
 
 def test_kustomize_is_told_of_every_file():
