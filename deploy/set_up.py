@@ -38,13 +38,16 @@ def main() -> int:
     wanted = f"{ROOT}[{EXTRAS[purpose]}]"
     print(f"installing hanzo-studio[{EXTRAS[purpose]}] (a few minutes the first time)", flush=True)
     if not (with_uv(python, wanted) or with_pip(python, wanted)):
-        sys.stderr.write("the packages could not be installed; the lines above say why\n")
+        sys.stderr.write(
+            "the packages could not be installed; the lines above say why. They come from PyPI, or "
+            "from where PIP_INDEX_URL or PIP_FIND_LINKS says\n"
+        )
         return 1
     editor = f"{ROOT}[{EDITOR}]"
     if not (with_uv(python, editor) or with_pip(python, editor)):
         print("ComfyUI's editor could not be fetched; port 8188 shows the small page instead")
     if build_site.main(testing=purpose == "test"):
-        print("port 3035 answers its API without the Painter page")
+        print("until then port 3035 answers its API without the Painter page")
     (VENV / f"ready-{purpose}").touch()
     if purpose == "test":
         fetch_clients(python)
