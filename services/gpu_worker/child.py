@@ -66,6 +66,8 @@ def engine_environment(settings: WorkerSettings, home: Path | None = None) -> di
         },
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
+        # Packs may bring ONNX Runtime, which reports to its maker otherwise.
+        "ORT_DISABLE_TELEMETRY": "1",
         # Whoever runs the worker decides what is installed in it, and not a pack at its import.
         "PIP_NO_INDEX": "1",
         "PIP_NO_INPUT": "1",

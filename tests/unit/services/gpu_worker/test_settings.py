@@ -28,7 +28,7 @@ def test_a_slot_is_a_word_that_worker_ids_can_begin_with(slot):
 
 def test_the_engine_asks_no_hub_and_computes_with_a_fixed_number_of_threads():
     environment = engine_environment(WorkerSettings(threads=3))
-    assert environment["HF_HUB_OFFLINE"] == "1"
+    assert environment["HF_HUB_OFFLINE"] == environment["ORT_DISABLE_TELEMETRY"] == "1"
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "3"
     assert int(engine_environment(WorkerSettings(threads=0))["OMP_NUM_THREADS"]) >= 1
 
