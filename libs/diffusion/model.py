@@ -19,6 +19,7 @@ from libs.diffusion.architectures.base import (
     joins_runs,
     moved,
 )
+from libs.diffusion.control.controlnet import Lead
 from libs.diffusion.fast.levers import Levers
 from libs.diffusion.latent_forms import FORMS
 from libs.diffusion.noise import TorchNoise, entry_in_cells, mask_in_cells
@@ -146,7 +147,11 @@ class Model(Leading):
         device = self.placement.device
 
         def placed(entry: Entry) -> Entry:
-            return entry_in_cells(replace(entry, context=entry.context.to(device)), latent)
+            lent = tuple(
+                one.over(self.network) if isinstance(one, Lead) else one for one in entry.control
+            )
+            entry = replace(entry, context=entry.context.to(device), control=lent)
+            return entry_in_cells(entry, latent)
 
         return conditioning.each(placed)
 

@@ -55,7 +55,10 @@ class Led(NamedTuple):
     search_aliases=("controlnet", "control net", "cn"),
 )
 def load_control_net(context: Context, *, control_net_name: _File) -> ControlNet:
-    """Load a ControlNet: for Stable Diffusion, SDXL, SD3 or Flux, for one type of hint or many."""
+    """Load a ControlNet: for Stable Diffusion, SDXL, SD3 or Flux, for one type of hint or many.
+
+    Control-LoRAs and T2I-Adapters for Stable Diffusion 1.5 and SDXL are loaded here too.
+    """
     return context.loader.control_net(context.weights("controlnet", control_net_name))
 
 

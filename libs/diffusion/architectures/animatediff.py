@@ -80,6 +80,8 @@ class AnimateDiff:
         return network
 
     def evaluate(self, network: nn.Module, call: Call) -> Tensor:
+        if "inside" in call.control:
+            raise Refused("T2I-Adapters cannot lead videos: use a ControlNet")
         videos = max(1, len(call.positive))
         frames = len(call.x) // videos
         shape = (videos, frames, *call.x.shape[1:])

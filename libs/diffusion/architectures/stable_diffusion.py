@@ -127,6 +127,7 @@ class StableDiffusion:
             x = torch.cat([x, concat.to(x)], 1)
         down = call.control.get("down")
         middle = call.control.get("middle")
+        inside = call.control.get("inside")
         output: Tensor = network(
             x,
             call.timestep,
@@ -134,6 +135,7 @@ class StableDiffusion:
             added_cond_kwargs=extras or None,
             down_block_additional_residuals=tuple(down) if down else None,
             mid_block_additional_residual=middle[0] if middle else None,
+            **({"down_intrablock_additional_residuals": list(inside)} if inside else {}),
             return_dict=False,
         )[0]
         return output

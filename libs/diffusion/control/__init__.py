@@ -9,13 +9,12 @@ from typing import Final
 
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import Shapes
-from libs.diffusion.control import flux, sd3, unet
+from libs.diffusion.control import control_lora, flux, sd3, t2i_adapter, unet
+from libs.diffusion.control.base import DIFFERENCE as DIFFERENCE
 from libs.diffusion.control.base import Kind
 
-MODULES: Final = (unet, flux, sd3)
+MODULES: Final = (control_lora, unet, flux, sd3, t2i_adapter)
 NAMES_SHOWN: Final = 3
-# Marks a file whose weights are to be added to those of the model that it leads.
-DIFFERENCE: Final = "difference"
 
 
 def detect(shapes: Shapes) -> Kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import LatentFormat
 from libs.sampling.control import Call, Residuals
+
+# Marks a file whose weights are to be added to those of the model that it leads.
+DIFFERENCE: Final = "difference"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,14 @@ class Kind(Protocol):
     @property
     def extra_channels(self) -> int:
         """How many channels it wants behind those of the hint: those of a mask."""
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of its hints are a multiple of, in pixels."""
+
+    @property
+    def looks_once(self) -> bool:
+        """Say whether it sees the hint alone, so that once is enough for a course."""
 
     @property
     def half(self) -> torch.dtype:

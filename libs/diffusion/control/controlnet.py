@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import moved
 from libs.diffusion.control.base import Hint, Kind
+from libs.diffusion.control.control_lora import ControlLora
 from libs.diffusion.control.union import TYPES
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
@@ -37,6 +39,17 @@ class ControlNet:
     def of_type(self, name: str) -> ControlNet:
         """Return it told what its hint is; "auto" tells it nothing."""
         return replace(self, types=() if name == ANY_TYPE else (TYPES.index(name),))
+
+    def over(self, network: Resident[nn.Module]) -> ControlNet:
+        """Return the net that a Control-LoRA becomes over a model's network."""
+        loose, kind = self.network, self.kind
+        if not isinstance(kind, ControlLora):
+            return self
+        key = (loose.key, network.key, "controlnet", str(self.placement.device))
+        joined = Resident(
+            network.cache, key, lambda: kind.joined(loose.get(), network.get()), loose.device
+        )
+        return replace(self, network=joined)
 
     def applied(
         self,
@@ -101,11 +114,28 @@ class Lead:
     vae: Vae | None = None
     kept: Tensor | None = None
     _fitted: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
+    _seen: dict[tuple[int, ...], Residuals] = field(default_factory=dict)
+    _over: dict[Hashable, Lead] = field(default_factory=dict)
+
+    def over(self, network: Resident[nn.Module]) -> Lead:
+        """Return it led by a net that borrows from this network, if it is of that kind.
+
+        The same for all texts of a course, so that they share an evaluation.
+        """
+        if not isinstance(self.net.kind, ControlLora):
+            return self
+        if network.key not in self._over:
+            self._over.clear()
+            self._over[network.key] = replace(self, net=self.net.over(network), _over={})
+        return self._over[network.key]
 
     def __call__(self, call: Call, levels: Levels) -> Residuals:
         """Return what is to be added, nothing outside its part of the course."""
         if not levels.sigma_at(self.end) <= call.sigma <= levels.sigma_at(self.start):
             return {}
+        size = (*call.x.shape[-2:], len(call.x), len(call.positive))
+        if size in self._seen:
+            return self._seen[size]
         network = self.net.network.get()
         like = next(network.parameters())
         rows, columns = call.x.shape[-2:]
@@ -118,7 +148,11 @@ class Lead:
             extras=moved(call.extras, hint.device),
         )
         spread = Hint(_spread(hint, len(call.x), len(call.positive)), self.net.types)
-        return self.net.kind.residuals(network, placed, spread, self.strength)
+        seen = self.net.kind.residuals(network, placed, spread, self.strength)
+        if self.net.kind.looks_once:
+            self._seen.clear()
+            self._seen[size] = seen
+        return seen
 
     @property
     def size_bytes(self) -> int:
@@ -126,7 +160,9 @@ class Lead:
         return self.pixels.nbytes
 
     def _hint(self, rows: int, columns: int, device: torch.device) -> Tensor:
-        size = (rows * PIXELS_PER_CELL, columns * PIXELS_PER_CELL)
+        multiple = self.net.kind.multiple
+        tall, wide = (-(-side * PIXELS_PER_CELL // multiple) for side in (rows, columns))
+        size = (tall * multiple, wide * multiple)
         if size not in self._fitted:
             self._fitted.clear()
             self._fitted[size] = self._made(size).to(device, self.net.placement.unet)

@@ -52,6 +52,8 @@ class FluxControl:
     hint_channels: int
     sees_pixels: bool = False
     name: str = "controlnet_flux"
+    multiple: int = 8
+    looks_once: bool = False
     half: torch.dtype = torch.bfloat16
 
     @property

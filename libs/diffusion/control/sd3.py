@@ -43,6 +43,8 @@ class StableDiffusion3Control:
     name: str = "controlnet_sd3"
     types: int = 0
     latent: LatentFormat = sd3.LATENT
+    multiple: int = 8
+    looks_once: bool = False
     half: torch.dtype = torch.float16
 
     @property

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import torch
 from diffusers import ControlNetModel
-from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 from torch import Tensor, nn
 
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import LatentFormat, Shapes
 from libs.diffusion.control import union
-from libs.diffusion.control.base import Hint
+from libs.diffusion.control.base import DIFFERENCE, Hint
 from libs.diffusion.loader.build import build
 from libs.diffusion.loader.unet import UnetShape
 from libs.diffusion.loader.unet_names import single_file_names
@@ -27,18 +26,15 @@ PREFIX: Final = "control_model."
 FIRST: Final = "zero_convs.0.0.weight"
 DIFFUSERS_FIRST: Final = "controlnet_down_blocks.0.weight"
 DIFFUSERS_HINT: Final = "controlnet_cond_embedding"
-LORA_MARK: Final = "lora_controlnet"
 # Of a UNet, but no ControlNet has it: the reader of shapes asks for it.
 LAST: Final = "out.2.weight"
 
 
 def detect(shapes: Shapes) -> UnetControl | None:
     """Return the sizes, None if this is no such ControlNet."""
-    if LORA_MARK in shapes:
-        raise Refused("Control-LoRA files are not supported; use a whole ControlNet")
     inner = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
     if FIRST in inner:
-        return UnetControl(UnetShape.of({LAST: (0,), **inner}), _hint_widths(inner), 0)
+        return UnetControl.of(inner)
     if DIFFUSERS_FIRST in inner and f"{DIFFUSERS_HINT}.conv_in.weight" in inner:
         known = _as_single_file(inner)
         types = inner[union.MARK][0] if union.MARK in inner else 0
@@ -55,7 +51,14 @@ class UnetControl:
     types: int
     latent: LatentFormat | None = None
     extra_channels: int = 0
+    multiple: int = 8
+    looks_once: bool = False
     half: torch.dtype = torch.float16
+
+    @classmethod
+    def of(cls, shapes: Shapes) -> UnetControl:
+        """Return the one whose tensors these are, by the names of single files."""
+        return cls(UnetShape.of({LAST: (0,), **shapes}), _hint_widths(shapes), 0)
 
     @property
     def name(self) -> str:
@@ -64,17 +67,34 @@ class UnetControl:
     def build(self, tensors: dict[str, Tensor]) -> nn.Module:
         tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
         if FIRST in tensors:
-            tensors = convert_controlnet_checkpoint(tensors, dict(self._config()))
+            tensors = self._from_single_file(tensors)
         network: nn.Module
         if self.types:
-            network = build(self._made, union.renamed(tensors))
+            network = build(self.made, union.renamed(tensors))
         else:
-            network = build(self._made, tensors)
+            network = build(self.made, tensors)
         return network
 
-    def _made(self) -> Any:
+    def _from_single_file(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        names = published_names({name.rpartition(".")[0] for name in self.blank()})
+        ours = {published: module for module, published in names.items()}
+        found = {}
+        for name, tensor in tensors.items():
+            if name == DIFFERENCE:
+                continue
+            module, _, leaf = name.rpartition(".")
+            found[f"{ours.get(module, module)}.{leaf}"] = tensor
+        return found
+
+    def made(self) -> Any:
+        """Make the network."""
         network = ControlNetModel(**self._config())
         return union.with_types(network, self.types) if self.types else network
+
+    def blank(self) -> dict[str, torch.Size]:
+        """Return the sizes of its tensors."""
+        with torch.device("meta"):
+            return {name: tensor.shape for name, tensor in self.made().named_parameters()}
 
     def residuals(self, network: nn.Module, call: Call, hint: Hint, strength: float) -> Residuals:
         extras = {
@@ -132,3 +152,20 @@ def _as_single_file(shapes: Shapes) -> Shapes:
         module, _, leaf = name.rpartition(".")
         found[f"{published.get(module, module)}.{leaf}"] = shape
     return found
+
+
+def published_names(modules: set[str]) -> dict[str, str]:
+    """Return the name in single files of each module of a ControlNet."""
+    named = single_file_names(modules)
+    last = max((int(m.split(".")[2]) for m in modules if "cond_embedding.blocks." in m), default=-1)
+    for module in modules:
+        if module.startswith("controlnet_down_blocks."):
+            named[module] = f"zero_convs.{module.split('.')[1]}.0"
+        elif module == "controlnet_mid_block":
+            named[module] = "middle_block_out.0"
+        elif module.startswith("controlnet_cond_embedding."):
+            _, place, *number = module.split(".")
+            at = {"conv_in": 0, "conv_out": 2 * last + 4}.get(place)
+            at = 2 * int(number[0]) + 2 if at is None else at
+            named[module] = f"input_hint_block.{at}"
+    return {module: named.get(module, module) for module in modules}

@@ -260,5 +260,5 @@ def test_a_control_net_of_another_kind_is_refused(sd1, sdxl, tmp_path):
         latent_of(parts, *xl_net.applied_to_all(texts(parts), HINT, 1.0))
     with pytest.raises(Refused, match="no ControlNet of a known kind"):
         loader.control_net(tiny.written(tmp_path / "none.safetensors", {"a": torch.zeros(1)}))
-    with pytest.raises(Refused, match="Control-LoRA"):
+    with pytest.raises(Refused, match="Control-LoRA is not whole"):
         detect({"lora_controlnet": (1,)})
