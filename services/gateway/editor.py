@@ -35,6 +35,8 @@ MIMES: Final = {
     ".woff": "font/woff",
     ".woff2": "font/woff2",
 }
+# Each piece of a file is read by a thread of its own; the largest file of the editor has 11 MB.
+CHUNK_BYTES: Final = 1 << 20
 # Files below /assets carry a digest of their content in their names.
 LASTING: Final = "public, max-age=31536000, immutable"
 CHECKED: Final = "no-cache"
@@ -97,6 +99,8 @@ class EditorFiles(StaticFiles):
     ) -> Response:
         """Return a file with its type, and how long it may be kept; 304 to whoever has it."""
         response = super().file_response(full_path, stat_result, scope, status_code)
+        if isinstance(response, FileResponse):
+            response.chunk_size = CHUNK_BYTES
         if mime := MIMES.get(Path(full_path).suffix):
             response.headers["Content-Type"] = mime
         response.headers["Cache-Control"] = LASTING if self._lasting else CHECKED

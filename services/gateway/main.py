@@ -169,9 +169,10 @@ def build_app(gateway: Gateway) -> FastAPI:
         PageRoutes(gateway),
         LoginRoutes(gateway),
     )
+    # Before all others: whoever opens the editor asks for hundreds of its files at once.
+    _add_editor(app, gateway.editor)
     add_routes(app, [route for part in parts for route in part.routes()])
     SocketRoute(gateway).add_to(app)
-    _add_editor(app, gateway.editor)
     app.add_middleware(Counting)
     app.add_middleware(Traced)
     return app

@@ -1,4 +1,4 @@
-"""The clients of the fan-out measure: `python -m tests.bench.crowd URL --clients 500`.
+"""WebSocket clients of a house: `python -m tests.bench.crowd URL --clients 500`.
 
 Each has a WebSocket and a prompt of its own; a few prompts are open at a time, so that what is
 timed is the telling and not the wait in the queue.
@@ -38,6 +38,7 @@ class Person:
     """One client: what it handed in, and what it was told."""
 
     number: int
+    away_seconds: float
     client_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     listener: Listener | None = None
     prompt_id: str = ""
@@ -76,9 +77,9 @@ class Person:
             self.began.set()
 
 
-async def run(url: str, clients: int, seconds_max: float) -> None:
+async def run(url: str, clients: int, seconds_max: float, away_seconds: float) -> None:
     """Connect everybody, let each submit, wait until each was told."""
-    people = [Person(number) for number in range(clients)]
+    people = [Person(number, away_seconds) for number in range(clients)]
     began = time.monotonic()
     gate = asyncio.Semaphore(CONNECTING_AT_ONCE)
     await asyncio.gather(*(_connect(person, url, gate) for person in people))
@@ -134,7 +135,7 @@ async def _told(person: Person, url: str, room: asyncio.Semaphore) -> None:
         person.listener.close()
         # Nobody waits for it meanwhile.
         room.release()
-        await asyncio.sleep(AWAY_SECONDS)
+        await asyncio.sleep(person.away_seconds)
         person.listener = await Listener.open(url, person.client_id, person.hear, person.place)
         await room.acquire()
     waits = [asyncio.create_task(event.wait()) for event in (person.told, person.listener.lost)]
@@ -150,8 +151,9 @@ def main() -> None:
     words.add_argument("url")
     words.add_argument("--clients", type=int, default=500)
     words.add_argument("--seconds-max", type=float, default=180.0)
+    words.add_argument("--away-seconds", type=float, default=AWAY_SECONDS)
     given = words.parse_args()
-    uvloop.run(run(given.url, given.clients, given.seconds_max))
+    uvloop.run(run(given.url, given.clients, given.seconds_max, given.away_seconds))
 
 
 if __name__ == "__main__":

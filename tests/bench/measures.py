@@ -8,7 +8,9 @@ from importlib import import_module
 
 from tests.bench import (
     demo,
+    editor,
     fanout,
+    gathering,
     lists,
     machine,
     memory,
@@ -82,6 +84,24 @@ MEASURES: dict[str, Measure] = {
             "dropped_clients": Limit(0, "clients"),
             "refused": Limit(0, "prompts"),
         },
+    ),
+    "crowd": Measure(
+        "Two browsers and 200 WebSocket clients",
+        gathering.measure,
+        {
+            "frames_of_others": Limit(0, "frames"),
+            "runs_told_wrong": Limit(0, "runs"),
+            "page_errors": Limit(0, "errors"),
+            "lost_or_wrong": Limit(0, "prompts"),
+            "not_resumed": Limit(0, "clients"),
+            "dropped_clients": Limit(0, "clients"),
+            "refused": Limit(0, "prompts"),
+        },
+    ),
+    "editor": Measure(
+        "From the address to an editor that can be used",
+        editor.measure,
+        {"usable_max_seconds": Limit(8, "s"), "painter_max_seconds": Limit(1, "s")},
     ),
     "lists": Measure(
         "Lists behind 10,000 finished prompts",

@@ -23,6 +23,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from services.gateway.editor import installed
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PATIENCE_MS = 60_000
 VIEW: ViewportSize = {"width": 1600, "height": 950}
@@ -70,6 +72,30 @@ FOLLOW = """() => {
   api.addEventListener('execution_success', () => followed.ended += 1)
 }"""
 
+# Brings all nodes into view at once; the editor's own command takes its time to fly there.
+FIT = """() => {
+  app.canvas.draw(true, true)
+  const boxes = app.graph.nodes.map(node => [...node.boundingRect])
+  const [left, top] = [0, 1].map(axis => Math.min(...boxes.map(box => box[axis])))
+  const [right, bottom] = [0, 1].map(axis => Math.max(...boxes.map(b => b[axis] + b[axis + 2])))
+  const {ds, canvas} = app.canvas
+  const {width, height} = canvas.getBoundingClientRect()
+  ds.scale = Math.min(1, 0.75 * width / (right - left), 0.75 * height / (bottom - top))
+  ds.offset[0] = width / 2 / ds.scale - (left + right) / 2
+  ds.offset[1] = height / 2 / ds.scale - (top + bottom) / 2
+  app.canvas.draw(true, true)
+}"""
+# Opens documents one after the other; returns the nodes that were drawn and what would be sent.
+TRY = """async documents => {
+  const found = {}
+  for (const [name, workflow] of Object.entries(documents)) {
+    await app.loadGraphData(workflow, true, true, name)
+    app.canvas.draw(true, true)
+    const nodes = app.graph.nodes.map(({type, boundingRect}) => ({type, box: [...boundingRect]}))
+    found[name] = {nodes, sent: (await app.graphToPrompt()).output}
+  }
+  return found
+}"""
 # Gives each widget of each node type another value; returns what was given and what would be sent.
 EDIT = """async () => {
   const given = {}
@@ -157,8 +183,7 @@ class Studio:
 
     def fit(self) -> None:
         """Bring the whole graph into view: what is out of view is not drawn."""
-        self.command("Comfy.Canvas.FitView")
-        self.page.wait_for_timeout(400)
+        self.page.evaluate(FIT)
 
     def command(self, name: str) -> None:
         """Begin what a menu entry does; it may ask something first."""
@@ -247,6 +272,18 @@ def browser() -> Iterator[Browser]:
         )
         yield running
         running.close()
+
+
+def lacking() -> str:
+    """Say what is missing for the editor in a browser; nothing if it can be shown."""
+    if CHROMIUM is None:
+        return "no Chromium on this machine"
+    return "" if installed() else "the extra `editor` is not installed"
+
+
+def busy() -> float:
+    """Say how many times slower the machine may be for what it does besides."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def visit(running: Browser, url: str) -> Studio:

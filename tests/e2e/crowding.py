@@ -32,12 +32,20 @@ class Person:
     wire: CDPSession
     sockets: list[list[dict[str, Any]]] = field(default_factory=list)
     prompt_ids: list[str] = field(default_factory=list)
+    _errors_before: int = 0
 
     def watch(self) -> None:
         """Keep what comes from now on."""
         self.wire.send("Network.enable")
         self.wire.on("Network.webSocketFrameReceived", self._hear)
         self.wire.on("Network.webSocketHandshakeResponseReceived", self._connected)
+        self.studio.watch()
+
+    def begin_anew(self) -> None:
+        """Forget what was heard and run so far, as soon as nothing of it is open any more."""
+        while any(self.api.get("/queue").json().values()):
+            self.studio.page.wait_for_timeout(LOOK_MS)
+        self.sockets, self.prompt_ids = [[]], []
 
     def run(self) -> str:
         """Press Run; return the id of the prompt that the editor handed in."""
@@ -70,15 +78,21 @@ class Person:
 
     def cut_off(self) -> None:
         """Take the network away: the socket ends, and none can be opened."""
+        self._errors_before = len(self.studio.errors)
         self.studio.page.context.set_offline(True)
         self.studio.page.evaluate("() => comfyAPI.api.api.socket.close()")
 
     def come_back(self) -> None:
-        """Give the network back; the editor connects again by itself."""
+        """Give the network back; the editor connects again by itself, within a bound."""
         before = len(self.sockets)
+        deadline = time.monotonic() + PATIENCE_MS / 1000
         self.studio.page.context.set_offline(False)
         while len(self.sockets) == before:
+            if time.monotonic() > deadline:
+                raise AssertionError("the editor did not connect again")
             self.studio.page.wait_for_timeout(LOOK_MS)
+        # What a page says without a network is not about the house.
+        del self.studio.errors[self._errors_before :]
 
     def faults(self) -> tuple[list[str], list[str]]:
         """Return what was heard of others, and what was not heard as it was."""
