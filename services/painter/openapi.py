@@ -57,13 +57,13 @@ HEADERS: Final[tuple[JsonObject, ...]] = (
         "name": "Idempotency-Key",
         "in": "header",
         "description": "A retry with the same key meets the same generation.",
-        "schema": {"type": "string", "maxLength": 255, "pattern": "^[!-~]*$"},
+        "schema": {"type": "string", "maxLength": 255, "pattern": "^[ -~]*$"},
     },
     {
         "name": "Prefer",
         "in": "header",
-        "description": "`respond-async` answers at once with 202.",
-        "schema": {"type": "string", "pattern": "^[!-~]*$"},
+        "description": "`respond-async` answers at once with 202; other wishes change nothing.",
+        "schema": {"type": "string"},
     },
 )
 
