@@ -163,7 +163,7 @@ async def _until_ready(living: Living) -> None:
             if living.servers.failed.done():
                 raise living.servers.failed.result()
             try:
-                missing = await _missing(client, living.painter_url)
+                missing = await _missing(client, living.painter_url, living.health[WORKER])
             except (httpx.HTTPError, ValueError, KeyError):
                 # Until it has its port, somebody else may answer there.
                 missing = "the gateway does not answer"
@@ -177,12 +177,16 @@ async def _until_ready(living: Living) -> None:
     )
 
 
-async def _missing(client: httpx.AsyncClient, painter_url: str) -> str:
+async def _missing(client: httpx.AsyncClient, painter_url: str, worker_url: str) -> str:
     ready = await client.get("/readyz")
     if ready.status_code != httpx.codes.OK:
         return f"not ready: {ready.text}"
-    info = (await client.get("/object_info/CheckpointLoaderSimple")).json()
     if (await client.get(f"{painter_url}/healthz")).status_code != httpx.codes.OK:
         return "Painter does not answer"
-    names = info["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
+    info = await client.get("/object_info/CheckpointLoaderSimple")
+    if info.status_code == httpx.codes.UNAUTHORIZED:
+        # Nobody has a key of a new house yet, so the worker is asked instead of the API.
+        worker = await client.get(f"{worker_url}/readyz")
+        return "" if worker.status_code == httpx.codes.OK else f"worker not ready: {worker.text}"
+    names = info.json()["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
     return "" if names else "no worker has listed a checkpoint yet"
