@@ -53,6 +53,8 @@ class Documents:
 
     async def set(self, who: Principal, settings: JsonObject) -> None:
         """Keep settings; others stay as they are."""
+        if len(settings) > COUNT_MAX["setting"]:
+            raise _no_room("setting")
         clear = {name: json.dumps(value).encode() for name, value in settings.items()}
         if max(map(len, clear.values()), default=0) > SETTING_BYTES_MAX:
             raise TooLarge("setting", SETTING_BYTES_MAX)
@@ -144,16 +146,8 @@ async def _listed(connection: AsyncConnection, place: Place) -> dict[str, Listed
 async def _require_room(connection: AsyncConnection, place: Place, rows: list[DocumentRow]) -> None:
     sizes = {name: item.size_bytes for name, item in (await _listed(connection, place)).items()}
     sizes |= {row.name: row.size_bytes for row in rows}
-    count_max, bytes_max = COUNT_MAX[place.shelf], BYTES_MAX[place.shelf]
-    if len(sizes) > count_max or sum(sizes.values()) > bytes_max:
-        raise Refused(
-            f"No more than {count_max} of these, and {bytes_max} bytes in all, are kept for a user",
-            kind="too_many_documents",
-            status=413,
-            field=place.shelf,
-            limit=count_max,
-            bytes_max=bytes_max,
-        )
+    if len(sizes) > COUNT_MAX[place.shelf] or sum(sizes.values()) > BYTES_MAX[place.shelf]:
+        raise _no_room(place.shelf)
 
 
 def _require_free(name: str, there: Mapping[str, Listed]) -> None:
@@ -161,6 +155,18 @@ def _require_free(name: str, there: Mapping[str, Listed]) -> None:
     folders = {name[:place] for place, character in enumerate(name) if character == "/"}
     if folders & set(there) or any(other.startswith(f"{name}/") for other in there):
         raise _taken(name)
+
+
+def _no_room(shelf: Shelf) -> Refused:
+    count_max, bytes_max = COUNT_MAX[shelf], BYTES_MAX[shelf]
+    return Refused(
+        f"No more than {count_max} of these, and {bytes_max} bytes in all, are kept for a user",
+        kind="too_many_documents",
+        status=413,
+        field=shelf,
+        limit=count_max,
+        bytes_max=bytes_max,
+    )
 
 
 def _taken(name: str) -> Refused:

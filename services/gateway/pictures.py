@@ -25,6 +25,8 @@ MIMES: Final = {
 PREVIEW_FORMATS: Final = {"webp": "WEBP", "jpeg": "JPEG"}
 PREVIEW_QUALITY: Final = 90
 QUALITY_MAX: Final = 100
+# What each format can hold; a preview of a larger picture is a smaller one.
+SIDE_PIXELS_MAX: Final = {"WEBP": 16_383, "JPEG": 65_500}
 
 Channel = Literal["rgba", "rgb", "a"]
 # Everything that Pillow is known to raise on bytes that are no picture.
@@ -82,6 +84,8 @@ def render_preview(data: bytes, preview: Preview, channel: Channel) -> tuple[byt
     """Return a picture as a preview, with its MIME type."""
     with _opened(data) as image:
         shown = image.convert("RGB" if preview.format == "JPEG" or channel == "rgb" else "RGBA")
+        side = SIDE_PIXELS_MAX[preview.format]
+        shown.thumbnail((side, side))
         return _written(shown, preview.format, quality=preview.quality)
 
 
@@ -89,7 +93,10 @@ def render_channel(data: bytes, channel: Channel) -> tuple[bytes, str]:
     """Return only the colours of a picture, or only its alpha, as PNG."""
     with _opened(data) as image:
         if channel == "rgb":
-            return _written(image.convert("RGB"), "PNG")
+            shown = image.convert("RGB")
+            # It is said of the colours that the file had, and is no colour of these.
+            shown.info.pop("transparency", None)
+            return _written(shown, "PNG")
         alpha = image.convert("RGBA").getchannel("A")
         shown = Image.new("RGBA", image.size)
         shown.putalpha(alpha)

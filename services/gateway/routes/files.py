@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import ParamSpec, TypeVar
 from urllib.parse import quote
 
 from starlette.datastructures import FormData, UploadFile
@@ -24,6 +25,7 @@ from services.gateway.http import parse_json
 from services.gateway.openapi import operations as told
 from services.gateway.pictures import (
     Channel,
+    mime_of,
     preview_of,
     render_channel,
     render_preview,
@@ -31,10 +33,15 @@ from services.gateway.pictures import (
 )
 from services.gateway.routes.table import Route
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 CHANNELS: tuple[Channel, ...] = ("rgba", "rgb", "a")
 # Anything else could run as a page on our own site.
 SHOWN_INLINE = ("image/", "video/", "audio/", glb.MIME)
 NEVER_INLINE = frozenset({"image/svg+xml"})
+# A picture of the largest size takes half a gigabyte while it is drawn anew.
+DRAWN_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class FileRoutes:
     """The caller's files, out and in."""
 
     gateway: Gateway
+    _pens: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DRAWN_AT_ONCE))
 
     def routes(self) -> Iterable[Route]:
         """Return the table of this file."""
@@ -62,10 +70,10 @@ class FileRoutes:
         file = await self.gateway.files.read(who, kind, subfolder, name)
         if "preview" in asked:
             preview = preview_of(asked["preview"])
-            data, mime = await asyncio.to_thread(render_preview, file.data, preview, channel)
+            data, mime = await self._drawn(render_preview, file.data, preview, channel)
             file = replace(file, data=data, mime=mime)
         elif channel != "rgba":
-            data, mime = await asyncio.to_thread(render_channel, file.data, channel)
+            data, mime = await self._drawn(render_channel, file.data, channel)
             file = replace(file, data=data, mime=mime)
         return served(request, file)
 
@@ -83,8 +91,16 @@ class FileRoutes:
         reference = _original(form.get("original_ref"))
         kind, subfolder, name = file_asked_for(*reference)
         original = await self.gateway.files.read(who, kind, subfolder, name)
-        masked = await asyncio.to_thread(with_mask, original.data, upload.data)
+        # What is kept is judged again; this one is decoded before that.
+        pixels_max = self.gateway.settings.upload_pixels_max
+        await asyncio.to_thread(mime_of, upload.data, pixels_max)
+        masked = await self._drawn(with_mask, original.data, upload.data)
         return JSONResponse(await self.gateway.files.keep(who, replace(upload, data=masked)))
+
+    async def _drawn(self, draw: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """Return what is drawn beside the event loop, a few pictures at once."""
+        async with self._pens:
+            return await asyncio.to_thread(draw, *given, **named)
 
 
 async def _upload_of(form: FormData) -> Upload:

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from libs.core.errors import NotFound, Refused, StudioError
 from libs.core.jsonvalue import Json, JsonObject
+from libs.graph.literals import flaw
 from services.gateway.auth import Principal
 from services.gateway.domain.jobs import referenced, resolved
 from services.gateway.domain.story import Owner
@@ -22,6 +23,7 @@ from services.gateway.gateway import Gateway
 from services.gateway.http import parse_json, read_body, whole_number
 from services.gateway.jobs import is_over
 from services.gateway.openapi import v2 as told
+from services.gateway.routes.events import HEADERS, MEDIA
 from services.gateway.routes.prompts import CATCH_UP_SECONDS
 from services.gateway.routes.table import Route
 from services.gateway.routes.v2_assets import base_url
@@ -126,6 +128,8 @@ class V2JobRoutes:
         """Tell of a job as it changes, in server-sent events, until it is over."""
         who = await self.gateway.who(request)
         job = await self._job(request, who, request.path_params["id"])
+        if request.method == "HEAD":
+            return Response(media_type=MEDIA, headers=HEADERS)
         if self._streams[who.owner] >= STREAMS_MAX:
             raise Refused(
                 "Too many streams are open",
@@ -134,9 +138,8 @@ class V2JobRoutes:
                 limit=STREAMS_MAX,
                 retry_after_seconds=1,
             )
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         told_of = self._follow(request, who, job)
-        return StreamingResponse(told_of, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(told_of, media_type=MEDIA, headers=HEADERS)
 
     async def _follow(
         self, request: Request, who: Principal, job: JsonObject
@@ -196,6 +199,9 @@ def _read(body: Json) -> tuple[JsonObject, JsonObject]:
             status=422,
             field="workflow",
         )
+    # References are looked for in all of it before any graph is read, however deep it is.
+    if found := flaw(workflow):
+        raise Refused(f"workflow {found}", kind="invalid_workflow", field="workflow")
     if body.get("metadata"):
         raise _no_labels()
     if reserved := [name for name in ("webhook_url", "inputs") if name in body]:

@@ -1,0 +1,80 @@
+"""Bodies and requests that are made to hurt are refused like all others."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from typing import Any
+
+import pytest
+from PIL import Image
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.integration.gateway.house import House, open_house
+
+JSON = {"content-type": "application/json"}
+
+
+def asset(asset_id: str) -> dict[str, Any]:
+    """Return a workflow that refers to an asset."""
+    return {"1": {"__type": "core/ASSET", "info": {"id": asset_id}}}
+
+
+@pytest.mark.parametrize("depth", [100, 480, 900])
+async def test_a_workflow_is_refused_however_deep_it_is(house: House, depth: int):
+    deep = '{"a":' * depth + "1" + "}" * depth
+    answer = await house.http.post("/api/v2/jobs", content=f'{{"workflow":{deep}}}', headers=JSON)
+    assert answer.status_code == 422, answer.text
+    assert "nested deeper" in answer.json()["error"]["message"]
+
+
+async def test_half_a_character_is_the_id_of_no_asset(house: House):
+    body = json.dumps({"workflow": asset("\ud800")})
+    answer = await house.http.post("/api/v2/jobs", content=body, headers=JSON)
+    assert answer.status_code == 422, answer.text
+    assert "surrogate" in answer.json()["error"]["message"]
+
+
+async def test_who_asks_for_the_head_of_a_stream_does_not_wait_for_its_end(house: House):
+    house.accept_all()
+    prompt_id = await house.post()
+    async with asyncio.timeout(5):
+        for version in ("", "/v2"):
+            answer = await house.http.head(f"/api{version}/jobs/{prompt_id}/events")
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_more_settings_than_are_kept_are_refused_before_any_is_sealed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    sealed: list[bytes] = []
+    monkeypatch.setattr(house.vault, "seal_bytes", lambda *given: sealed.append(given[-1]))
+    answer = await house.http.post("/settings", json={f"s{n}": 1 for n in range(1_001)})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["extra_info"]["limit"] == 1_000
+    assert not sealed
+
+
+@pytest.mark.covers("R376", "P05")
+async def test_a_mask_of_too_many_pixels_is_refused_before_it_is_decoded(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+):
+    async with open_house(engine, upload_pixels_max=100) as house:
+        small, large = png(10), png(11)
+        await house.http.post("/upload/image", files={"image": ("a.png", small)})
+        monkeypatch.setattr("services.gateway.routes.files.with_mask", pytest.fail)
+        answer = await house.http.post(
+            "/upload/mask",
+            files={"image": ("m.png", large)},
+            data={"original_ref": json.dumps({"filename": "a.png", "type": "input"})},
+        )
+    assert answer.status_code == 413, answer.text
+
+
+def png(side: int) -> bytes:
+    """Return a picture."""
+    out = io.BytesIO()
+    Image.new("RGBA", (side, side)).save(out, "PNG")
+    return out.getvalue()
