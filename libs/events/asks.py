@@ -13,6 +13,7 @@ LEASE_SUBJECT = "ask.v1.lease"
 class KnownAttempt(Wire):
     """An attempt whose lease the worker has, or had until a moment ago."""
 
+    tenant: str = ""
     prompt_id: str
     attempt: int
 

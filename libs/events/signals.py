@@ -107,8 +107,9 @@ class Free(Wire):
 
 
 class Stop(Wire):
-    """The worker must stop this attempt."""
+    """The worker must stop this attempt, whose tenant older schedulers do not say."""
 
+    tenant: str = ""
     prompt_id: str
     attempt: int
     reason: str

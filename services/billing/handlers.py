@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from libs.core.errors import Poisoned
@@ -29,6 +30,8 @@ from services.billing.domain.ledger import (
 from services.billing.domain.pricing import PRICE_VERSION, price
 
 ACCOUNTS_REMEMBERED_MAX = 10_000
+# A prompt is known by tenant and id: another tenant may have chosen the same id.
+Key: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,13 @@ class Billing:
     now: Callable[[], datetime]
     welcome_credits: int
     folds: Folds[Account] = field(default_factory=Folds)
-    accounts: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    accounts: OrderedDict[Key, str] = field(default_factory=OrderedDict)
     turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def on_prompt_validated(self, recorded: Recorded[PromptValidated]) -> None:
         """Set the price aside, or say why not."""
         event = recorded.event
-        self._remember(event.prompt_id, event.account)
+        self._remember((recorded.tenant, event.prompt_id), event.account)
         now = self.now()
         midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         await self._enter(
@@ -103,17 +106,18 @@ class Billing:
             )
 
     async def _account_of(self, tenant: str, prompt_id: str) -> str:
-        known = self.accounts.get(prompt_id)
+        key = (tenant, prompt_id)
+        known = self.accounts.get(key)
         if known is not None:
             return known
         loaded = await self.journal.load(subject(tenant, "prompt", prompt_id))
         for recorded in loaded.events:
             if isinstance(recorded.event, PromptSubmitted):
-                self._remember(prompt_id, recorded.event.account)
+                self._remember(key, recorded.event.account)
                 return recorded.event.account
         raise Poisoned("a run ended that was never submitted", prompt_id=prompt_id)
 
-    def _remember(self, prompt_id: str, account: str) -> None:
-        self.accounts[prompt_id] = account
+    def _remember(self, key: Key, account: str) -> None:
+        self.accounts[key] = account
         while len(self.accounts) > ACCOUNTS_REMEMBERED_MAX:
             self.accounts.popitem(last=False)

@@ -24,7 +24,6 @@ from libs.events.envelope import Cause
 from libs.events.signals import Heartbeat, Stop, control_subject, heartbeat_subject
 from libs.events.worker import (
     NodePack,
-    WeightsFile,
     WeightsListed,
     WorkerEvent,
     WorkerRegistered,
@@ -35,15 +34,15 @@ from libs.telemetry.logs import name_worker
 from libs.weights.folder import Inventory, ModelFolder
 from services.gpu_worker import metrics
 from services.gpu_worker.child import EngineChild
+from services.gpu_worker.describing import listed
 from services.gpu_worker.domain import presence
 from services.gpu_worker.domain.execution import Execution
 from services.gpu_worker.domain.presence import Presence
 from services.gpu_worker.files import Files, Shelf
-from services.gpu_worker.frames import Mark
 from services.gpu_worker.job import Job
 from services.gpu_worker.kept import KeptResults
 from services.gpu_worker.metrics import Busy
-from services.gpu_worker.outlet import Outlet
+from services.gpu_worker.outlet import Attempt, Outlet
 from services.gpu_worker.packs import listing, packs_of, types_of
 from services.gpu_worker.settings import WorkerSettings
 from services.gpu_worker.wishes import heed_wishes
@@ -57,6 +56,7 @@ HAND_BACK_SECONDS: Final = 2.0
 CANCELLED: Final = "cancelled"
 # The scheduler may not have heard yet that these are over.
 DONE_MAX: Final = 32
+NOBODYS: Final[Attempt] = ("", "", 0)
 
 T = TypeVar("T")
 
@@ -83,12 +83,12 @@ class Agent:
     may_preview: Callable[[str], bool] = field(default=lambda _tenant: False)
     inventory: Inventory = field(default_factory=dict)
     warm: tuple[str, ...] = ()
-    jobs: dict[Mark, Job] = field(default_factory=dict)
+    jobs: dict[Attempt, Job] = field(default_factory=dict)
     busy: Busy = field(default_factory=Busy)
     introduced: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
-    _done: deque[Mark] = field(default_factory=lambda: deque(maxlen=DONE_MAX))
+    _done: deque[Attempt] = field(default_factory=lambda: deque(maxlen=DONE_MAX))
     _presence: Folds[Presence] = field(default_factory=Folds)
     _keeping: set[asyncio.Task[None]] = field(default_factory=set)
     _executions: Folds[Execution] = field(default_factory=Folds)
@@ -153,7 +153,7 @@ class Agent:
                 WeightsListed(
                     worker_id=self.worker_id,
                     slot=self.settings.place,
-                    weights=_listed(self.inventory),
+                    weights=listed(self.inventory),
                 )
             )
             self.introduced.set()
@@ -177,7 +177,7 @@ class Agent:
     async def _beat(self) -> None:
         """Say that we live, for ever; also in the middle of a step."""
         while True:
-            prompt_id, attempt = next(iter(self.jobs), ("", 0))
+            _, prompt_id, attempt = next(iter(self.jobs), NOBODYS)
             beat = Heartbeat(
                 worker_id=self.worker_id,
                 slot=self.settings.place,
@@ -204,11 +204,17 @@ class Agent:
             except ValueError:
                 log.warning("unreadable_stop", subject=signal.subject)
                 continue
-            job = self.jobs.get((stop.prompt_id, stop.attempt))
+            job = self._job_told_of(stop)
             if job is None:
                 continue
             log.info("told_to_stop", prompt_id=stop.prompt_id, reason=stop.reason)
             await (job.stop() if stop.reason == CANCELLED else job.abandon())
+
+    def _job_told_of(self, stop: Stop) -> Job | None:
+        told = (stop.tenant, stop.prompt_id, stop.attempt)
+        # Older schedulers name no tenant.
+        named = (job for name, job in self.jobs.items() if told in (name, ("", *name[1:])))
+        return next(named, None)
 
     # Work.
 
@@ -219,8 +225,15 @@ class Agent:
             while not self._leaving.is_set():
                 job = await self._unless_leaving(self._next_job())
                 if job is not None:
-                    self.jobs[_identity(job)] = job
+                    await self._apart_from_its_namesake(job)
+                    self.jobs[job.outlet.name] = job
                     hands.create_task(self._execute(job))
+
+    async def _apart_from_its_namesake(self, job: Job) -> None:
+        """Wait for a run that another tenant gave the same id: the engine knows of no tenants."""
+        while any(name[1:] == job.outlet.name[1:] for name in self.jobs):
+            self._moved.clear()
+            await self._moved.wait()
 
     async def _unless_leaving(self, work: Coroutine[None, None, T]) -> T | None:
         """Return what comes out of the work; None, and let go of it, when it is time to leave."""
@@ -253,7 +266,7 @@ class Agent:
 
     async def _ask(self) -> LeaseAnswer | None:
         hello = self.engine.hello or {}
-        done_prompt_id, done_attempt = self._done[-1] if self._done else ("", 0)
+        _, done_prompt_id, done_attempt = self._done[-1] if self._done else NOBODYS
         ask = LeaseAsk(
             worker_id=self.worker_id,
             slot=self.settings.place,
@@ -268,8 +281,8 @@ class Agent:
             done_prompt_id=done_prompt_id,
             done_attempt=done_attempt,
             known=tuple(
-                KnownAttempt(prompt_id=prompt_id, attempt=attempt)
-                for prompt_id, attempt in (*self.jobs, *self._done)
+                KnownAttempt(tenant=tenant, prompt_id=prompt_id, attempt=attempt)
+                for tenant, prompt_id, attempt in (*self.jobs, *self._done)
             ),
             beside=len(self.jobs),
             beside_vram_mib=sum({job.needs: job.vram_mib for job in self.jobs.values()}.values()),
@@ -310,8 +323,8 @@ class Agent:
             # If even that cannot be said, this process ends, and its lease with it.
             await job.give_up(error)
         finally:
-            self._done.append(_identity(job))
-            self.jobs.pop(_identity(job), None)
+            self._done.append(job.outlet.name)
+            self.jobs.pop(job.outlet.name, None)
             self._moved.set()
 
     def _job(self, answer: LeaseAnswer, asked_at: float) -> Job | None:
@@ -382,17 +395,3 @@ class Agent:
                 )
         except (TimeoutError, StudioError) as error:
             log.warning("left_without_a_word", error=repr(error))
-
-
-def _identity(job: Job) -> tuple[str, int]:
-    return (job.outlet.prompt_id, job.outlet.attempt)
-
-
-def _listed(inventory: Inventory) -> dict[str, tuple[WeightsFile, ...]]:
-    return {
-        folder: tuple(
-            WeightsFile(name=file.name, size_bytes=file.size_bytes, modified_ms=file.modified_ms)
-            for file in files.values()
-        )
-        for folder, files in inventory.items()
-    }

@@ -17,6 +17,7 @@ from libs.artifacts.base import Artifacts
 from libs.artifacts.keys import model_metadata_key, model_preview_key
 from libs.core.errors import StudioError
 from libs.core.jsonvalue import JsonObject
+from libs.events.worker import WeightsFile
 from libs.weights.folder import Found, Inventory
 
 HEADER_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -28,6 +29,17 @@ ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".preview.png", ".preview.jp
 RETRY_SECONDS: Final = 30.0
 
 log = structlog.get_logger(__name__)
+
+
+def listed(inventory: Inventory) -> dict[str, tuple[WeightsFile, ...]]:
+    """Return the model files as the fleet is told of them."""
+    return {
+        folder: tuple(
+            WeightsFile(name=file.name, size_bytes=file.size_bytes, modified_ms=file.modified_ms)
+            for file in files.values()
+        )
+        for folder, files in inventory.items()
+    }
 
 
 @dataclass

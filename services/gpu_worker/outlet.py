@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 FRESH_SECONDS: Final = 1.0
 RETRY_SECONDS_FIRST: Final = 0.1
 RETRY_SECONDS_MAX: Final = 2.0
+
+# An attempt by its tenant, its prompt and its number: two tenants may have chosen the same id.
+Attempt: TypeAlias = tuple[str, str, int]
 
 
 class LeaseLost(StudioError):
@@ -51,6 +54,11 @@ class Outlet:
     order: int = 0
     lost: bool = False
     _one_by_one: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def name(self) -> Attempt:
+        """Return which attempt it is."""
+        return (self.tenant, self.prompt_id, self.attempt)
 
     def executing(self) -> tracing.Span:
         """Begin the span of the whole attempt."""

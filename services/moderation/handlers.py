@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from libs import glb
 from libs.artifacts.base import Artifacts
@@ -27,6 +28,8 @@ SEEN = ("image/", "video/", glb.MIME)
 USERS_REMEMBERED_MAX = 10_000
 # Each may hold 64 KiB of sealed workflow, so only those that wait for their verdict are kept.
 SUBMISSIONS_KEPT_MAX = 256
+# A prompt is known by tenant and id: another tenant may have chosen the same id.
+Key: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,12 @@ class Moderation:
     blocklist: Blocklist
     thresholds: Mapping[str, float]
     folds: Folds[Moderated] = field(default_factory=Folds)
-    users: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    submissions: OrderedDict[str, PromptSubmitted] = field(default_factory=OrderedDict)
+    users: OrderedDict[Key, str] = field(default_factory=OrderedDict)
+    submissions: OrderedDict[Key, PromptSubmitted] = field(default_factory=OrderedDict)
 
     async def on_prompt_submitted(self, recorded: Recorded[PromptSubmitted]) -> None:
         """Keep the submission at hand until its verdict, which comes soon."""
-        self.submissions[recorded.event.prompt_id] = recorded.event
+        self.submissions[recorded.tenant, recorded.event.prompt_id] = recorded.event
         while len(self.submissions) > SUBMISSIONS_KEPT_MAX:
             self.submissions.popitem(last=False)
 
@@ -117,22 +120,22 @@ class Moderation:
         )
 
     async def _user_of(self, tenant: str, prompt_id: str) -> str:
-        known = self.users.get(prompt_id)
+        known = self.users.get((tenant, prompt_id))
         return known or (await self._submission(tenant, prompt_id)).user_id
 
     async def _submission(self, tenant: str, prompt_id: str) -> PromptSubmitted:
-        kept = self.submissions.pop(prompt_id, None)
+        kept = self.submissions.pop((tenant, prompt_id), None)
         if kept is not None:
-            self._remember(kept)
+            self._remember(tenant, kept)
             return kept
         loaded = await self.journal.load(subject(tenant, "prompt", prompt_id))
         for recorded in loaded.events:
             if isinstance(recorded.event, PromptSubmitted):
-                self._remember(recorded.event)
+                self._remember(tenant, recorded.event)
                 return recorded.event
         raise Poisoned("news of a prompt that was never submitted", prompt_id=prompt_id)
 
-    def _remember(self, submitted: PromptSubmitted) -> None:
-        self.users[submitted.prompt_id] = submitted.user_id
+    def _remember(self, tenant: str, submitted: PromptSubmitted) -> None:
+        self.users[tenant, submitted.prompt_id] = submitted.user_id
         while len(self.users) > USERS_REMEMBERED_MAX:
             self.users.popitem(last=False)

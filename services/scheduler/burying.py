@@ -36,7 +36,7 @@ class Burying:
 
     bus: Bus
     board: Board
-    stop: Callable[[StopWorker], Awaitable[None]]
+    stop: Callable[[str, StopWorker], Awaitable[None]]
 
     async def on_run_ended(self, recorded: Recorded[RunEnded]) -> None:
         """Set a prompt aside that took every worker down which tried it."""
@@ -67,11 +67,11 @@ class Burying:
                     break
 
     async def _end(self, letter: DeadLetter) -> None:
-        prompt_id = letter.prompt_id
+        prompt_id, key = letter.prompt_id, (letter.tenant, letter.prompt_id)
         reason = f"{letter.service} could not read or handle a message about the prompt"
         command = GiveUpRun(prompt_id, reason)
-        cause = self.board.causes.get(prompt_id, Cause(correlation_id=prompt_id))
-        story = self.board.stories.get(prompt_id)
+        cause = self.board.causes.get(key, Cause(correlation_id=prompt_id))
+        story = self.board.stories.get(key)
         if story is None:
             where = subject(letter.tenant, RunEnded.kind, prompt_id)
             written = await transact(self.bus.journal, run, where, command, cause)
@@ -86,7 +86,7 @@ class Burying:
         if story is not None and story.executing:
             held = story.run
             stop = StopWorker(held.worker_id, prompt_id, held.attempt, "the run has ended")
-            await self.stop(stop)
+            await self.stop(story.tenant, stop)
         log.error("gave_up", prompt_id=prompt_id, service=letter.service)
 
 

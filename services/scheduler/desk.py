@@ -78,11 +78,17 @@ class Desk:
 
     def _held(self, ask: LeaseAsk) -> LeaseAnswer | None:
         """Return the oldest lease that the worker holds and does not know: its answer was lost."""
-        known = {(attempt.prompt_id, attempt.attempt) for attempt in ask.known}
-        known.add((ask.done_prompt_id, ask.done_attempt))
-        for prompt_id in self.board.holders.get(ask.worker_id, ()):
-            answer = self.board.answer(prompt_id)
-            if answer.lease is not None and (prompt_id, answer.lease.attempt) not in known:
+        known = {(one.tenant, one.prompt_id, one.attempt) for one in ask.known}
+        if not known:
+            known = {("", ask.done_prompt_id, ask.done_attempt)}
+        for key in self.board.holders.get(ask.worker_id, ()):
+            answer = self.board.answer(key)
+            tenant, prompt_id = key
+            if answer.lease is None:
+                continue
+            # Older workers name no tenant.
+            names = {(who, prompt_id, answer.lease.attempt) for who in (tenant, "")}
+            if names.isdisjoint(known):
                 return answer
         return None
 

@@ -33,7 +33,7 @@ from services.scheduler.domain.run import (
     QueueRun,
     RefuseRun,
 )
-from services.scheduler.domain.story import Story
+from services.scheduler.domain.story import Key, Story
 from services.scheduler.numbers import Numbers
 from services.scheduler.settings import SchedulerSettings
 
@@ -63,10 +63,10 @@ class Scheduler:
     position: int = 0
     current: bool = False
 
-    _busy: set[str] = field(default_factory=set)
-    _again: set[str] = field(default_factory=set)
-    _told: dict[tuple[str, int], datetime] = field(default_factory=dict)
-    _unfit: dict[str, datetime] = field(default_factory=dict)
+    _busy: set[Key] = field(default_factory=set)
+    _again: set[Key] = field(default_factory=set)
+    _told: dict[tuple[Key, int], datetime] = field(default_factory=dict)
+    _unfit: dict[Key, datetime] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -118,8 +118,8 @@ class Scheduler:
     def _take_in(self, recorded: Recorded[Event]) -> None:
         if isinstance(recorded.event, WorkerStopped):
             self.desk.dismiss(recorded.event.worker_id)
-        for prompt_id in self.board.apply(recorded):
-            self.look_at(prompt_id)
+        for key in self.board.apply(recorded):
+            self.look_at(key)
         self.match()
 
     # Leading.
@@ -131,8 +131,8 @@ class Scheduler:
         self.board.fleet.judge_from(self.now())
         self.leading = True
         metrics.lead(leading=True, now=self.now())
-        for prompt_id in list(self.board.stories):
-            self.look_at(prompt_id)
+        for key in list(self.board.stories):
+            self.look_at(key)
         self.match()
 
     def cease(self) -> None:
@@ -154,8 +154,8 @@ class Scheduler:
             if not self.leading:
                 continue
             again, self._again = self._again, set()
-            for prompt_id in again | {*self.board.leased} | {*self.board.grants}:
-                self.look_at(prompt_id)
+            for key in again | {*self.board.leased} | {*self.board.grants}:
+                self.look_at(key)
             now = self.now()
             if now - swept >= timedelta(seconds=SWEEP_SECONDS):
                 swept = now
@@ -165,36 +165,36 @@ class Scheduler:
     def _sweep(self, now: datetime) -> None:
         self.board.fleet.sweep(now)
         metrics.look_at(self.board.room, len(self.board.leased), now)
-        self._told = {key: at for key, at in self._told.items() if key[0] in self.board.stories}
+        self._told = {who: at for who, at in self._told.items() if who[0] in self.board.stories}
         offers = self.board.fleet.known_offers(now)
         found: dict[tuple[tuple[str, ...], int, tuple[str, ...]], str] = {}
-        unfit: dict[str, datetime] = {}
+        unfit: dict[Key, datetime] = {}
         for waiting in list(self.board.room):
-            self.look_at(waiting.prompt_id)
-            key = (waiting.needs, waiting.vram_mib, waiting.engines)
-            if key not in found:
-                found[key] = obstacle(waiting, offers or ())
-            if found[key]:
-                unfit[waiting.prompt_id] = since = self._unfit.get(waiting.prompt_id, now)
+            self.look_at(waiting.key)
+            wants = (waiting.needs, waiting.vram_mib, waiting.engines)
+            if wants not in found:
+                found[wants] = obstacle(waiting, offers or ())
+            if found[wants]:
+                unfit[waiting.key] = since = self._unfit.get(waiting.key, now)
                 if now - since >= timedelta(seconds=self.settings.unfit_seconds):
-                    self._end_unfit(waiting, found[key])
+                    self._end_unfit(waiting, found[wants])
         self._unfit = unfit
 
     def _end_unfit(self, waiting: Waiting, reason: str) -> None:
-        story = self.board.stories[waiting.prompt_id]
+        story = self.board.stories[waiting.key]
         command = EndRun(waiting.prompt_id, "expired", reason, story.run.attempt)
         self._spawn(self._guarded(story, command))
 
     # Doing what a story asks for.
 
-    def look_at(self, prompt_id: str) -> None:
+    def look_at(self, key: Key) -> None:
         """Do, in the background, what the story of the prompt asks for."""
-        story = self.board.stories.get(prompt_id)
-        if not self.leading or story is None or prompt_id in self._busy:
+        story = self.board.stories.get(key)
+        if not self.leading or story is None or key in self._busy:
             return
         if self._decide(story) is not None:
-            self._busy.add(prompt_id)
-            self._spawn(self._drive(prompt_id))
+            self._busy.add(key)
+            self._spawn(self._drive(key))
 
     def _decide(self, story: Story) -> Command | AdmitRun | StopWorker | None:
         now = self.now()
@@ -203,26 +203,26 @@ class Scheduler:
             lost = self.board.fleet.lost(story.run.worker_id, story.leased_at, now)
         decision = next_command(story, now, terms=self._terms, worker_lost=lost)
         if isinstance(decision, StopWorker):
-            told = self._told.get((decision.prompt_id, decision.attempt))
+            told = self._told.get((story.key, decision.attempt))
             if told is not None and now - told < timedelta(seconds=STOP_AGAIN_SECONDS):
                 return None
         return decision
 
-    async def _drive(self, prompt_id: str) -> None:
+    async def _drive(self, key: Key) -> None:
         try:
-            while (story := self.board.stories.get(prompt_id)) is not None:
+            while (story := self.board.stories.get(key)) is not None:
                 decision = self._decide(story)
                 if decision is None or not self.leading:
                     return
                 if isinstance(decision, StopWorker):
-                    await self._stop_worker(decision)
+                    await self._stop_worker(story.tenant, decision)
                     return
                 if isinstance(decision, AdmitRun):
                     decision = await self._admission(story, decision)
                 if not await self._guarded(story, decision):
                     return
         finally:
-            self._busy.discard(prompt_id)
+            self._busy.discard(key)
 
     async def _admission(self, story: Story, admit: AdmitRun) -> QueueRun | RefuseRun:
         room = self.board.room
@@ -246,7 +246,7 @@ class Scheduler:
             log.exception("cannot_be_written", prompt_id=story.prompt_id)
             return False
         if not written:
-            self._again.add(story.prompt_id)
+            self._again.add(story.key)
         return bool(written)
 
     async def _do(self, story: Story, command: Command) -> tuple[Recorded[Event], ...]:
@@ -254,7 +254,7 @@ class Scheduler:
         events = run.decide(command, story.run)
         if not events:
             return ()
-        cause = self.board.causes.get(story.prompt_id, Cause(correlation_id=story.prompt_id))
+        cause = self.board.causes.get(story.key, Cause(correlation_id=story.prompt_id))
         with tracing.span(
             f"scheduler {type(command).__name__}",
             kind="consumer",
@@ -270,16 +270,22 @@ class Scheduler:
             if isinstance(recorded.event, LeaseExpired):
                 expired = recorded.event
                 await self._stop_worker(
+                    story.tenant,
                     StopWorker(
                         expired.worker_id, expired.prompt_id, expired.attempt, "the lease is lost"
-                    )
+                    ),
                 )
         self.match()
         return written
 
-    async def _stop_worker(self, decision: StopWorker) -> None:
-        self._told[decision.prompt_id, decision.attempt] = self.now()
-        stop = Stop(prompt_id=decision.prompt_id, attempt=decision.attempt, reason=decision.reason)
+    async def _stop_worker(self, tenant: str, decision: StopWorker) -> None:
+        self._told[(tenant, decision.prompt_id), decision.attempt] = self.now()
+        stop = Stop(
+            tenant=tenant,
+            prompt_id=decision.prompt_id,
+            attempt=decision.attempt,
+            reason=decision.reason,
+        )
         try:
             data = stop.model_dump_json().encode()
             await self.bus.signal(control_subject(decision.worker_id), data)
@@ -292,29 +298,29 @@ class Scheduler:
         """Give waiting runs to asking workers, as many as there are of both."""
         while self.leading and (found := self.desk.next_match()) is not None:
             match, parked = found
-            self.board.granting.add(match.waiting.prompt_id)
+            self.board.granting.add(match.waiting.key)
             self.board.room.take(match.waiting, self.now())
             self._spawn(self._grant(match, parked))
 
     async def _grant(self, match: Match, parked: Parked) -> None:
-        prompt_id = match.waiting.prompt_id
+        key = match.waiting.key
         answer = LeaseAnswer()
         try:
-            story = self.board.stories.get(prompt_id)
+            story = self.board.stories.get(key)
             if story is not None:
                 command = GrantLease(
-                    prompt_id, match.offer.worker_id, self.now(), self.settings.term_seconds
+                    story.prompt_id, match.offer.worker_id, self.now(), self.settings.term_seconds
                 )
                 with self._leasing(story, match, parked):
                     if await self._guarded(story, command):
-                        answer = self.board.answer(prompt_id)
+                        answer = self.board.answer(key)
         finally:
-            self.board.granting.discard(prompt_id)
+            self.board.granting.discard(key)
             parked.say(answer)
-            left = self.board.stories.get(prompt_id)
+            left = self.board.stories.get(key)
             if left is not None:
                 self.board.place(left)
-                self.look_at(prompt_id)
+                self.look_at(key)
 
     def _leasing(self, story: Story, match: Match, parked: Parked) -> tracing.Span:
         """Return the span of an ask, from when both the worker and the run waited."""
@@ -322,7 +328,7 @@ class Scheduler:
         return tracing.span(
             "lease ask",
             kind="server",
-            parent=self.board.causes.get(story.prompt_id, Cause()).traceparent,
+            parent=self.board.causes.get(story.key, Cause()).traceparent,
             tenant=story.tenant,
             prompt_id=story.prompt_id,
             began_ns=int(since.timestamp() * 1e9),

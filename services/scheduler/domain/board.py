@@ -12,7 +12,7 @@ from libs.events.run import LeaseGranted, RunEvent, RunQueued
 from libs.events.verdict import PromptValidated
 from services.scheduler.domain.fleet import Fleet
 from services.scheduler.domain.matching import Waiting, WaitingRoom
-from services.scheduler.domain.story import Story, evolve
+from services.scheduler.domain.story import Key, Story, evolve
 
 
 @dataclass
@@ -25,15 +25,15 @@ class Board:
     """
 
     fleet: Fleet
-    stories: dict[str, Story] = field(default_factory=dict)
+    stories: dict[Key, Story] = field(default_factory=dict)
     room: WaitingRoom = field(default_factory=WaitingRoom)
-    holders: dict[str, dict[str, None]] = field(default_factory=dict)
-    causes: dict[str, Cause] = field(default_factory=dict)
-    grants: dict[str, Recorded[Event]] = field(default_factory=dict)
-    granting: set[str] = field(default_factory=set)
+    holders: dict[str, dict[Key, None]] = field(default_factory=dict)
+    causes: dict[Key, Cause] = field(default_factory=dict)
+    grants: dict[Key, Recorded[Event]] = field(default_factory=dict)
+    granting: set[Key] = field(default_factory=set)
     number_seen: int = 0
 
-    def apply(self, recorded: Recorded[Event]) -> tuple[str, ...]:
+    def apply(self, recorded: Recorded[Event]) -> tuple[Key, ...]:
         """Take in one event; return the prompts about which something may have to be done."""
         slot = self.fleet.evolve(recorded.event)
         if slot:
@@ -41,50 +41,50 @@ class Board:
         if isinstance(recorded.event, Unreadable):
             self._step_over(recorded)
             return ()
-        prompt_id = recorded.event.correlation_id
-        story = self._story(prompt_id, recorded)
+        key = (recorded.tenant, recorded.event.correlation_id)
+        story = self._story(key, recorded)
         if story is None:
             return ()
         if isinstance(recorded.event, RunQueued):
             self.number_seen = max(self.number_seen, recorded.event.number)
         if isinstance(recorded.event, LeaseGranted) and recorded.seq > story.run_seq:
-            self.grants[prompt_id] = recorded
-        self.causes[prompt_id] = recorded.cause()
+            self.grants[key] = recorded
+        self.causes[key] = recorded.cause()
         story = evolve(story, recorded.event, recorded.seq, recorded.time)
-        self.stories[prompt_id] = story
+        self.stories[key] = story
         self.place(story)
-        return (prompt_id,)
+        return (key,)
 
     def place(self, story: Story) -> None:
         """Bring the queue and the leases in line with the story."""
-        prompt_id, run = story.prompt_id, story.run
-        if run.phase == "queued" and prompt_id not in self.granting:
+        key, run = story.key, story.run
+        if run.phase == "queued" and key not in self.granting:
             self.room.add(_waiting(story))
         else:
-            self.room.remove(prompt_id)
+            self.room.remove(key)
         holder = run.worker_id if story.executing else ""
-        for worker_id in [who for who, held in self.holders.items() if prompt_id in held]:
+        for worker_id in [who for who, held in self.holders.items() if key in held]:
             if worker_id != holder:
-                self._take_from(worker_id, prompt_id)
+                self._take_from(worker_id, key)
         if holder:
-            self.holders.setdefault(holder, {})[prompt_id] = None
+            self.holders.setdefault(holder, {})[key] = None
         if run.over:
-            self.drop(prompt_id)
+            self.drop(key)
 
     @property
-    def leased(self) -> tuple[str, ...]:
+    def leased(self) -> tuple[Key, ...]:
         """Return the runs that some worker holds."""
-        return tuple(prompt_id for held in self.holders.values() for prompt_id in held)
+        return tuple(key for held in self.holders.values() for key in held)
 
-    def drop(self, prompt_id: str) -> None:
+    def drop(self, key: Key) -> None:
         """Forget a prompt."""
-        self.stories.pop(prompt_id, None)
-        self.causes.pop(prompt_id, None)
-        self.grants.pop(prompt_id, None)
+        self.stories.pop(key, None)
+        self.causes.pop(key, None)
+        self.grants.pop(key, None)
 
-    def answer(self, prompt_id: str) -> LeaseAnswer:
+    def answer(self, key: Key) -> LeaseAnswer:
         """Return the lease of the prompt with all that its worker needs."""
-        story, granted = self.stories.get(prompt_id), self.grants.get(prompt_id)
+        story, granted = self.stories.get(key), self.grants.get(key)
         if story is None or granted is None or not isinstance(granted.event, LeaseGranted):
             return LeaseAnswer()
         if not isinstance(story.verdict, PromptValidated):
@@ -98,24 +98,26 @@ class Board:
             causation_id=granted.event_id,
         )
 
-    def _take_from(self, worker_id: str, prompt_id: str) -> None:
+    def _take_from(self, worker_id: str, key: Key) -> None:
         held = self.holders[worker_id]
-        del held[prompt_id]
+        del held[key]
         if not held:
             del self.holders[worker_id]
 
     def _step_over(self, recorded: Recorded[Event]) -> None:
         """Go on behind bytes on a run's own subject that nobody can read; they mean nothing."""
         kind, prompt_id = recorded.subject.split(".")[-2:]
-        story = self.stories.get(prompt_id)
+        key = (recorded.tenant, prompt_id)
+        story = self.stories.get(key)
         if kind == RunEvent.kind and story is not None and recorded.seq > story.run_seq:
-            self.stories[prompt_id] = replace(story, run_seq=recorded.seq)
+            self.stories[key] = replace(story, run_seq=recorded.seq)
 
-    def _story(self, prompt_id: str, recorded: Recorded[Event]) -> Story | None:
+    def _story(self, key: Key, recorded: Recorded[Event]) -> Story | None:
         """Return the prompt's story so far; only its submission opens one."""
-        story = self.stories.get(prompt_id)
+        story = self.stories.get(key)
         if story is None and isinstance(recorded.event, PromptSubmitted):
-            return Story(prompt_id, recorded.tenant)
+            tenant, prompt_id = key
+            return Story(prompt_id, tenant)
         return story
 
 

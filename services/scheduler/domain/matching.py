@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias
 
 from libs.events.asks import LeaseAsk
+from services.scheduler.domain.story import Key
 
 HEAD_START_SECONDS: Final[Mapping[str, float]] = {
     "free": 0.0,
@@ -41,6 +42,11 @@ class Waiting:
     node_types: tuple[str, ...] = ()
     front: bool = False
     priority: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """Return what it is known by."""
+        return (self.tenant, self.prompt_id)
 
     @property
     def place(self) -> tuple[float, int]:
@@ -151,15 +157,15 @@ class WaitingRoom:
     """All runs that wait, and whose turn it is; a value of this process, rebuilt from events."""
 
     _lines: dict[str, dict[str, _Line]] = field(default_factory=dict)
-    _known: dict[str, Waiting] = field(default_factory=dict)
+    _known: dict[Key, Waiting] = field(default_factory=dict)
     _served: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    _overtaken: dict[str, int] = field(default_factory=dict)
+    _overtaken: dict[Key, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def __contains__(self, prompt_id: str) -> bool:
-        return prompt_id in self._known
+    def __contains__(self, key: Key) -> bool:
+        return key in self._known
 
     def __iter__(self) -> Iterator[Waiting]:
         return iter(self._known.values())
@@ -170,18 +176,18 @@ class WaitingRoom:
 
     def add(self, waiting: Waiting) -> None:
         """Let a run wait; one that waits already stays where it is."""
-        if waiting.prompt_id in self._known:
+        if waiting.key in self._known:
             return
-        self._known[waiting.prompt_id] = waiting
+        self._known[waiting.key] = waiting
         line = self._lines.setdefault(waiting.tier, {}).setdefault(waiting.tenant, [])
         insort(line, (waiting.place, waiting), key=lambda entry: entry[0])
 
-    def remove(self, prompt_id: str) -> None:
+    def remove(self, key: Key) -> None:
         """Take a run out, whatever the reason."""
-        waiting = self._known.pop(prompt_id, None)
+        waiting = self._known.pop(key, None)
         if waiting is None:
             return
-        self._overtaken.pop(prompt_id, None)
+        self._overtaken.pop(key, None)
         tenants = self._lines[waiting.tier]
         tenants[waiting.tenant].remove((waiting.place, waiting))
         if not tenants[waiting.tenant]:
@@ -190,11 +196,11 @@ class WaitingRoom:
     def take(self, waiting: Waiting, now: datetime) -> None:
         """Take a run out because it is leased: its tenant had its turn, those before it waited."""
         for _, other in self._lines[waiting.tier][waiting.tenant]:
-            if other.prompt_id == waiting.prompt_id:
+            if other.key == waiting.key:
                 break
-            self._overtaken[other.prompt_id] = self._overtaken.get(other.prompt_id, 0) + 1
+            self._overtaken[other.key] = self._overtaken.get(other.key, 0) + 1
         self._served[waiting.tier, waiting.tenant] = now
-        self.remove(waiting.prompt_id)
+        self.remove(waiting.key)
         self._forget_turns(now)
 
     def pick(self, offer: Offer) -> Waiting | None:
@@ -232,7 +238,7 @@ class WaitingRoom:
             # A run without weights spares no loading, so it has no reason to go first.
             if waiting.needs and offer.has_room_for(waiting) and offer.is_warm_for(waiting):
                 return waiting
-            if self._overtaken.get(waiting.prompt_id, 0) >= LOOKAHEAD - 1:
+            if self._overtaken.get(waiting.key, 0) >= LOOKAHEAD - 1:
                 return head
         return head
 

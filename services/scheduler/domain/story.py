@@ -25,6 +25,8 @@ from libs.events.verdict import PromptRejected, PromptValidated
 from services.scheduler.domain import run
 from services.scheduler.domain.run import Run
 
+# A prompt is known by tenant and id: another tenant may have chosen the same id.
+Key: TypeAlias = tuple[str, str]
 Place: TypeAlias = tuple[str, int]
 News: TypeAlias = Literal["none", "running", "finished", "failed", "interrupted"]
 
@@ -71,6 +73,11 @@ class Story:
     run_seq: int = 0
     queued_at: datetime | None = None
     leased_at: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        """Return what it is known by."""
+        return (self.tenant, self.prompt_id)
 
     @property
     def current(self) -> Attempt:

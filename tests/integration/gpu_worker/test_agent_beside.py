@@ -10,10 +10,12 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
+import pytest
+
 from libs.core.jsonvalue import Json, JsonObject
 from libs.events.execution import ExecutionFailed, NodeFinished
 from libs.events.prompt import CancelRequested
-from libs.events.run import LeaseGranted
+from libs.events.run import LeaseGranted, RunEnded
 from services.gpu_worker.agent import Agent
 from services.gpu_worker.settings import WorkerSettings
 from tests.integration.gpu_worker.workshop import Workshop
@@ -201,3 +203,21 @@ async def test_a_worker_that_leaves_hands_all_back_that_take_too_long(tmp_path):
             for name in THREE:
                 end = await workshop.house.ended(name)
                 assert (end.outcome, end.attempt) == ("succeeded", 2)
+
+
+@pytest.mark.covers("P14")
+async def test_runs_of_two_tenants_with_the_same_id_are_kept_apart(tmp_path):
+    async with working(tmp_path) as (workshop, agent):
+        for tenant in ("t", "u"):
+            await workshop.submit("p1", do(("step", 20), ("save", "p1", tenant)), tenant=tenant)
+        await until(lambda: len(ends_of(workshop)) == 2)
+        assert agent.jobs == {}
+    assert [end.outcome for end in ends_of(workshop)] == ["succeeded", "succeeded"]
+    shown = [event for event in workshop.news("p1") if isinstance(event, NodeFinished)]
+    made = {one.artifact.split("/")[1]: one.artifact for e in shown for one in e.outputs}
+    for tenant in ("t", "u"):
+        assert await workshop.artifacts.get(made[tenant]) == tenant.encode()
+
+
+def ends_of(workshop: Workshop) -> list[RunEnded]:
+    return [event for event in workshop.house.run_events("p1") if isinstance(event, RunEnded)]

@@ -90,13 +90,13 @@ async def test_fast_runs_are_computed_together_and_an_exact_one_has_the_engine_t
         await ended("beside0", "beside1")
         # What waits for its turn is cancelled at once, and nobody else notices.
         await submit("waits", 0, "exact")
-        await until(lambda: ("waits", 1) in agent.jobs)
+        await until(lambda: ("t", "waits", 1) in agent.jobs)
         await asyncio.sleep(0.2)
         await tell(workshop.house.bus, CancelRequested(prompt_id="waits", by="u1"))
         assert (await workshop.house.ended("waits", 60)).outcome == "cancelled"
         assert workshop.kinds("waits") == ["ExecutionInterrupted"]
         await submit("exact", 0, "exact")
-        await until(lambda: ("exact", 1) in agent.jobs)
+        await until(lambda: ("t", "exact", 1) in agent.jobs)
         await asyncio.sleep(0.2)
         assert workshop.news("exact") == []
         await tell(workshop.house.bus, CancelRequested(prompt_id="long", by="u1"))

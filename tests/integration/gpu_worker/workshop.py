@@ -118,16 +118,16 @@ class Workshop:
         if "profile" in more:
             extra["profile"] = more.pop("profile")
         workflow: JsonObject = {"prompt": graph, "extra_data": extra, "targets": []}
-        user = more.pop("user", USER)
-        sealed = await self.vault.seal(TENANT, user, workflow)
+        tenant, user = more.pop("tenant", TENANT), more.pop("user", USER)
+        sealed = await self.vault.seal(tenant, user, workflow)
         preview_method = more.pop("preview_method", None)
         given = {"workflow": sealed, "user_id": user, "preview_method": preview_method}
         submitted = about(told.submitted, prompt_id).model_copy(update=given)
         validated = told.validated(prompt_id, *more.pop("needs", ())).model_copy(
             update={"outputs": outputs or ("9",)}
         )
-        await tell(self.house.bus, submitted, validated)
-        await tell(self.house.bus, about(told.cleared, prompt_id), about(told.held, prompt_id))
+        answers = (about(told.cleared, prompt_id), about(told.held, prompt_id))
+        await tell(self.house.bus, submitted, validated, *answers, tenant=tenant)
 
     def news(self, prompt_id: str) -> list[Event]:
         """Return what workers wrote about a prompt."""
@@ -156,4 +156,4 @@ class Workshop:
                 artifact=released,
                 sha256=output.sha256,
             )
-            await tell(self.house.bus, fact)
+            await tell(self.house.bus, fact, tenant=tenant)

@@ -136,3 +136,18 @@ async def test_a_restarted_billing_finds_its_accounts_on_the_bus(bus):
         await append(bus, ended("succeeded"))
         await bus.drain()
     assert money(bus)[-1] == ("CreditsCaptured", PRICE)
+
+
+@pytest.mark.covers("P14")
+async def test_a_price_is_taken_from_whoever_asked_though_another_tenant_chose_the_same_id(bus):
+    theirs = validated().model_copy(update={"account": "eve"})
+    async with running(bus, billing(bus)):
+        await append(bus, submitted())
+        await append(bus, validated())
+        await bus.drain()
+        await append(bus, theirs, tenant="umbra")
+        await bus.drain()
+        await append(bus, ended("succeeded"))
+        await bus.drain()
+    captured = [event for event in bus.journal_events() if isinstance(event, CreditsCaptured)]
+    assert [event.account for event in captured] == ["ada"]

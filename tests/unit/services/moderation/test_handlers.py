@@ -70,21 +70,22 @@ class Place:
             },
         )
 
-    async def submit(self, text: str) -> None:
+    async def submit(self, text: str, tenant: str = "acme", user: str = "ada") -> None:
         graph: Any = {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": text}}}
-        workflow = await self.vault.seal("acme", "ada", {"prompt": graph})
+        workflow = await self.vault.seal(tenant, user, {"prompt": graph})
         await append(
             self.bus,
             PromptSubmitted(
                 prompt_id=PROMPT,
-                user_id="ada",
-                account="ada",
+                user_id=user,
+                account=user,
                 tier="pro",
                 dialect="comfyui",
                 workflow=workflow,
                 body_mac="m",
                 keyed=False,
             ),
+            tenant,
         )
 
     async def finish(self, data: bytes, mime: str = "image/png") -> None:
@@ -142,6 +143,27 @@ async def test_the_words_of_a_valid_prompt_are_answered_once(text, answer):
     (said,) = place.said()
     assert isinstance(said, answer)
     assert "swastika" not in said.model_dump_json()
+
+
+@pytest.mark.covers("P14")
+async def test_a_picture_stays_its_users_though_another_tenant_chose_the_same_id():
+    place = Place(OpenNsfw(1))
+    async with running(place.bus, place.service):
+        await place.submit("a blue square")
+        await place.submit("a red fox", tenant="umbra", user="eve")
+        validated = PromptValidated(
+            prompt_id=PROMPT,
+            account="eve",
+            tier="pro",
+            outputs=("9",),
+            nodes=1,
+            estimate=WorkEstimate(megapixel_steps=1, images=1, steps=1),
+        )
+        await append(place.bus, validated, "umbra")
+        await place.bus.drain()
+        await place.finish(png())
+        await place.bus.drain()
+    assert [one.artifact for one in place.said() if isinstance(one, OutputReleased)] == [RELEASED]
 
 
 @pytest.mark.covers("R339")

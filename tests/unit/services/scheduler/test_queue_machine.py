@@ -84,8 +84,8 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def leave(self, data):
         gone = data.draw(st.sampled_from(self.waiting))
-        self.room.remove(gone.prompt_id)
-        self.room.remove(gone.prompt_id)
+        self.room.remove(gone.key)
+        self.room.remove(gone.key)
         self.waiting.remove(gone)
 
     @precondition(lambda self: self.waiting)
@@ -105,7 +105,7 @@ class RoomMachine(RuleBasedStateMachine):
                 break
         assert oldest.prompt_id in self.leased
         for waiting in [w for w in self.waiting if w.tenant.startswith("rival")]:
-            self.room.remove(waiting.prompt_id)
+            self.room.remove(waiting.key)
             self.waiting.remove(waiting)
 
     @invariant()
@@ -191,7 +191,7 @@ class BoardMachine(RuleBasedStateMachine):
         waiting = [prompt for prompt, place in self.at.items() if place == "waiting"]
         assert (picked.prompt_id if picked else None) == (waiting[0] if waiting else None)
         if picked is not None:
-            self.board.granting.add(picked.prompt_id)
+            self.board.granting.add(picked.key)
             self.board.room.take(picked, NOON)
             self.at[picked.prompt_id] = "granting"
 
@@ -204,8 +204,8 @@ class BoardMachine(RuleBasedStateMachine):
             self._write(prompt, lease(self.attempts[prompt], worker_id))
             self.holder[prompt] = worker_id
         self.at[prompt] = "leased" if works else "waiting"
-        self.board.granting.discard(prompt)
-        self.board.place(self.board.stories[prompt])
+        self.board.granting.discard(("t", prompt))
+        self.board.place(self.board.stories["t", prompt])
 
     @rule(prompt=prompts)
     def expire(self, prompt):
@@ -233,7 +233,7 @@ class BoardMachine(RuleBasedStateMachine):
 
     @invariant()
     def who_holds_a_lease_is_known_and_nobody_else(self):
-        held = {who: set(prompts) for who, prompts in self.board.holders.items()}
+        held = {who: {one for _, one in keys} for who, keys in self.board.holders.items()}
         expected: dict[str, set[str]] = {}
         for prompt, who in self.holder.items():
             expected.setdefault(who, set()).add(prompt)
