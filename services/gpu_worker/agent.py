@@ -34,7 +34,7 @@ from libs.telemetry.logs import name_worker
 from libs.weights.folder import Inventory, ModelFolder
 from services.gpu_worker import metrics
 from services.gpu_worker.child import EngineChild
-from services.gpu_worker.describing import listed
+from services.gpu_worker.describing import files_told
 from services.gpu_worker.domain import presence
 from services.gpu_worker.domain.execution import Execution
 from services.gpu_worker.domain.presence import Presence
@@ -153,7 +153,7 @@ class Agent:
                 WeightsListed(
                     worker_id=self.worker_id,
                     slot=self.settings.place,
-                    weights=listed(self.inventory),
+                    weights=files_told(self.inventory),
                 )
             )
             self.introduced.set()

@@ -31,7 +31,7 @@ RETRY_SECONDS: Final = 30.0
 log = structlog.get_logger(__name__)
 
 
-def listed(inventory: Inventory) -> dict[str, tuple[WeightsFile, ...]]:
+def files_told(inventory: Inventory) -> dict[str, tuple[WeightsFile, ...]]:
     """Return the model files as the fleet is told of them."""
     return {
         folder: tuple(
