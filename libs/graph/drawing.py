@@ -134,10 +134,11 @@ def _wires(graph: Graph, types: Types) -> Iterator[Wire]:
             link = node.inputs.get(spec.name)
             if not isinstance(link, Link):
                 continue
-            source = types[graph.nodes[link.node_id].type]
-            slot = slot_index(source, link.slot)
-            if slot is None:
-                raise LookupError(f"{source.type} has no output {link.slot}")
+            before = graph.nodes.get(link.node_id)
+            source = types[before.type] if before is not None else None
+            slot = slot_index(source, link.slot) if source is not None else None
+            if source is None or slot is None:
+                continue  # It leads nowhere; what is kept need not be fit to be executed.
             number += 1
             kind = source.outputs[slot].type
             yield Wire(number, link.node_id, slot, node.id, spec.name, kind)

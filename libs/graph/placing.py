@@ -71,7 +71,8 @@ def placed(
         for column in reversed(order) if sweep % 2 else order:
             _sort(column, towards, boxes)
             boxes |= _column(column, sizes, boxes[column[0]].x if column else 0)
-    return [{node_id: boxes[node_id] for node_id in column} for column in order]
+    # On a cycle some columns stay empty.
+    return [{node_id: boxes[node_id] for node_id in column} for column in order if column]
 
 
 def around(boxes: Iterable[Box], margin: int, head: int) -> Box:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from libs.core.errors import NotFound, Refused
 from libs.core.ids import is_canonical_uuid
 from libs.core.jsonvalue import Json, JsonObject
 from libs.graph.drawing import AFTER_A_RUN, drawn
+from libs.graph.limits import NODES_MAX
 from libs.graph.parse import parse
 from services.gateway.auth import Principal
 from services.gateway.gateway import Gateway
@@ -45,7 +48,10 @@ async def _drawn(gateway: Gateway, who: Principal, prompt: Json) -> JsonObject:
         raise _missing() from error
     if any(node.type not in types for node in graph.nodes.values()):
         raise NotFound("It has node types that are not here any more", field="workflow")
-    return drawn(graph, types)
+    if len(graph.nodes) > NODES_MAX:
+        words = f"It has more than {NODES_MAX} nodes, too many to be laid out"
+        raise NotFound(words, field="workflow", limit=NODES_MAX)
+    return await asyncio.to_thread(drawn, graph, types)
 
 
 def _is_document(workflow: JsonObject) -> bool:

@@ -13,6 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.gateway.house import House, open_house
 
+SHOW = {"class_type": "ImageInvert"}
+CIRCLE = ("12", "23", "34", "41")
+NOWHERE: list[dict[str, Any]] = [
+    {"1": {**SHOW, "inputs": {"image": ["9", 0]}}},
+    {"1": {**SHOW, "inputs": {"image": ["1", 7]}}},
+    {"1": {**SHOW, "inputs": {"image": [1, 2, 3]}}},
+    {"1": {**SHOW, "inputs": {"image": ["1", 0]}}},
+    {n: {**SHOW, "inputs": {"image": [other, 0]}} for n, other in CIRCLE},
+]
 JSON = {"content-type": "application/json"}
 
 
@@ -21,12 +30,14 @@ def asset(asset_id: str) -> dict[str, Any]:
     return {"1": {"__type": "core/ASSET", "info": {"id": asset_id}}}
 
 
-@pytest.mark.parametrize("depth", [100, 480, 900])
-async def test_a_workflow_is_refused_however_deep_it_is(house: House, depth: int):
-    deep = '{"a":' * depth + "1" + "}" * depth
-    answer = await house.http.post("/api/v2/jobs", content=f'{{"workflow":{deep}}}', headers=JSON)
-    assert answer.status_code == 422, answer.text
-    assert "nested deeper" in answer.json()["error"]["message"]
+async def test_a_workflow_is_refused_however_deep_it_is(house: House):
+    for depth in (100, 480, 900):
+        deep = '{"a":' * depth + "1" + "}" * depth
+        answer = await house.http.post(
+            "/api/v2/jobs", content=f'{{"workflow":{deep}}}', headers=JSON
+        )
+        assert answer.status_code == 422, answer.text
+        assert "nested deeper" in answer.json()["error"]["message"]
 
 
 async def test_half_a_character_is_the_id_of_no_asset(house: House):
@@ -34,6 +45,25 @@ async def test_half_a_character_is_the_id_of_no_asset(house: House):
     answer = await house.http.post("/api/v2/jobs", content=body, headers=JSON)
     assert answer.status_code == 422, answer.text
     assert "surrogate" in answer.json()["error"]["message"]
+
+
+@pytest.mark.covers("P03")
+async def test_a_kept_graph_is_opened_though_it_leads_nowhere_unless_it_is_too_large(house: House):
+    for graph in NOWHERE:
+        answer = await house.http.get(f"/templates/{await kept(house, graph)}.json")
+        assert answer.status_code == 200, (graph, answer.text)
+        assert len(answer.json()["nodes"]) == len(graph)
+    large = {str(number): {**SHOW, "inputs": {}} for number in range(501)}
+    answer = await house.http.get(f"/templates/{await kept(house, large)}.json")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["extra_info"]["limit"] == 500
+
+
+async def kept(house: House, graph: dict[str, Any]) -> str:
+    """Keep a workflow and return its id."""
+    answer = await house.http.post("/api/workflows", json={"name": "x", "workflow": graph})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
 
 
 async def test_who_asks_for_the_head_of_a_stream_does_not_wait_for_its_end(house: House):
