@@ -11,8 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from libs.core.errors import Refused
 from libs.diffusion import arranging, compositing, masking, retouching
 from libs.diffusion.scaling import scale, target_size
+
+# Of one picture; what comes from a file, or is made larger again and again, is bounded by nothing else.
+PIXELS_MAX = 16384 * 16384
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ class Picture:
     def scaled(self, method: str, width: int, height: int, crop: str) -> Picture:
         """Return the pictures at another size; a side of 0 keeps the proportions."""
         size = target_size((self.height, self.width), width, height)
+        if size[0] * size[1] > PIXELS_MAX:
+            raise Refused("the picture would have too many pixels", maximum=PIXELS_MAX)
         return Picture(scale(self.pixels.movedim(-1, 1), method, size, crop).movedim(1, -1))
 
     def inverted(self) -> Picture:

@@ -13,12 +13,12 @@ from PIL import Image as Pillow
 from PIL import ImageOps, ImageSequence, UnidentifiedImageError
 
 from libs.core.errors import Refused
+from libs.diffusion.picture import PIXELS_MAX
 from libs.diffusion.values import Mask, Picture
 from libs.media.frames import Pixels
 
 EMPTY_MASK_SIDE = 64
 FRAMES_MAX = 4096
-PIXELS_MAX = 16384 * 16384
 
 
 def decode_picture(data: bytes) -> tuple[Picture, Mask]:

@@ -15,6 +15,8 @@ from libs.graph.value import Graph, Link, Node
 PIXEL_TYPES: Final = frozenset({"LATENT", "IMAGE", "MASK", "VIDEO"})
 SIDE_UNKNOWN_PIXELS: Final = 1024
 MODEL_UPSCALE: Final = 4
+# Far beyond what any tier allows; a chain of enlargements would otherwise leave every number.
+MOST: Final = 2**24
 FRAME_NAMES: Final = ("length", "video_frames", "num_frames", "frames")
 PAD_NAMES: Final = ("left", "right", "top", "bottom")
 SIZE_NAMES: Final = frozenset(
@@ -117,9 +119,11 @@ class _Reader:
         if width and height:
             return replace(extent, width=width, height=height, exact=True)
         if width and not generated:
-            return replace(extent, width=width, height=extent.height * width // extent.width or 1)
+            return replace(extent, width=width, height=_side(extent.height * width // extent.width))
         if height and not generated:
-            return replace(extent, width=extent.width * height // extent.height or 1, height=height)
+            return replace(
+                extent, width=_side(extent.width * height // extent.height), height=height
+            )
         return extent
 
     def _brought_to(self, extent: Extent) -> Extent:
@@ -128,22 +132,22 @@ class _Reader:
         if not shorter:
             return extent
         factor = shorter / min(extent.width, extent.height)
-        width, height = round(extent.width * factor), round(extent.height * factor)
+        width, height = _side(extent.width * factor), _side(extent.height * factor)
         # The longer side may only be assumed, but neither is shorter than this.
         return replace(extent, width=width, height=height, exact=True)
 
     def _scaled(self, extent: Extent) -> Extent:
-        factor = self._number("scale_by") or 1.0
+        factor = min(self._number("scale_by") or 1.0, MOST)
         if self._upscales():
             factor *= MODEL_UPSCALE
         megapixels = self._number("megapixels")
-        if megapixels:
+        if megapixels and megapixels > 0:
             factor *= math.sqrt(megapixels * 2**20 / (extent.width * extent.height))
         width, height = extent.width * factor, extent.height * factor
         if all(self._integer(name) is not None for name in PAD_NAMES):
             left, right, top, bottom = (self._integer(name) or 0 for name in PAD_NAMES)
             width, height = width + left + right, height + top + bottom
-        return replace(extent, width=max(1, round(width)), height=max(1, round(height)))
+        return replace(extent, width=_side(width), height=_side(height))
 
     def _multiplied(self, extent: Extent, incoming: Sequence[Extent]) -> Extent:
         batch = max((other.batch for other in incoming), default=1)
@@ -156,11 +160,16 @@ class _Reader:
             frames = next((count for count in named if count), frames)
         if (batch, frames) == (extent.batch, extent.frames):
             return extent
-        return replace(extent, batch=max(1, batch), frames=max(1, frames))
+        batch, frames = (min(max(1, count), MOST) for count in (batch, frames))
+        return replace(extent, batch=batch, frames=frames)
 
     def _number(self, name: str) -> float | None:
         return number(self.graph, self.node, self.schema, name)
 
     def _integer(self, name: str) -> int | None:
         found = self._number(name)
-        return None if found is None else int(found)
+        return None if found is None else int(min(max(found, -MOST), MOST))
+
+
+def _side(pixels: float) -> int:
+    return round(min(max(pixels, 1), MOST))

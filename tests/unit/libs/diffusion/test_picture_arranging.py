@@ -180,3 +180,10 @@ def test_frames_become_pictures_and_frames_again():
     frames = [(noise(3, 4, 3, seed=seed) * 255).astype(np.uint8) for seed in range(3)]
     made = picture_of(frames)
     assert np.array_equal(plain(made), np.stack(frames) / np.float32(255))
+
+
+def test_a_picture_is_not_made_larger_than_any_may_be():
+    small = Picture(torch.zeros(1, 2, 2, 3))
+    with pytest.raises(Refused) as caught:
+        small.scaled("nearest-exact", 16_385, 16_384, "disabled")
+    assert caught.value.facts["maximum"] == 16_384**2

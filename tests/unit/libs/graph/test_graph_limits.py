@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from libs.core.errors import Refused
+from libs.graph.cost import work
 from libs.graph.limits import exceeded, require_size, require_within, tier_refusal
 from libs.graph.parse import parse
 from libs.graph.reach import Reach
@@ -208,3 +209,21 @@ def test_numbers_that_only_feed_each_other_are_not_followed_for_ever():
     prompt["8"] = used("PrimitiveInt", value=["9", 0])
     prompt["9"] = used("PrimitiveInt", value=["8", 0])
     assert beyond(prompt) == []
+
+
+def test_a_chain_of_enlargements_is_beyond_every_tier_and_no_number_too_large():
+    graph = {"0": used("EmptyLatentImage", width=64, height=64, batch_size=1)}
+    for number in range(1, 450):
+        taken = {"samples": [str(number - 1), 0], "scale_by": 8.0}
+        graph[str(number)] = used("LatentUpscaleBy", **taken)
+    graph["show"] = used("Show", it=["449", 0])
+    assert ("3", "width", 64 * 8**3) in beyond(graph, ENTERPRISE)
+    assert work(Reach.of(parse(graph), CATALOGUE)).megapixel_steps >= 0
+
+
+@pytest.mark.parametrize("name", ["scale_by", "megapixels", "width", "resolution", "amount"])
+def test_a_number_beyond_all_sizes_is_no_trouble_where_anything_may_be_written(name: str):
+    for value in (2**1000, 1e308, -1e308, 5e-324, -1):
+        graph = {"1": used("Open", **{name: value}), "2": used("Show", it=["1", 0])}
+        beyond(graph)
+        assert work(Reach.of(parse(graph), CATALOGUE)).images >= 1
