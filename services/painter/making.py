@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pydantic import ValidationError
 from uuid_utils import uuid7
 
 from libs.core.errors import NotFound, Refused
@@ -180,7 +181,15 @@ def _again(source: Seen, body: VaryBody | InpaintBody) -> GenerateBody:
     settings |= {"seed": body.seed, "num_images": body.num_images}
     if body.prompt is not None:
         settings["prompt"] = body.prompt
-    return GenerateBody.model_validate(settings)
+    try:
+        return GenerateBody.model_validate(settings)
+    except ValidationError as error:
+        # Whoever hands a prompt in at Studio may write into it what only looks like ours.
+        raise Refused(
+            "The settings of this generation are no settings of ours; begin anew.",
+            kind="not_possible",
+            field="generation_id",
+        ) from error
 
 
 def _prompt_id(known: Known, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,6 +13,10 @@ from libs.graph.uploads import FILE_KINDS, FileKind, annotated
 NAME_CHARACTERS_MAX: Final = 200
 SUBFOLDER_CHARACTERS_MAX: Final = 200
 COPIES_MAX: Final = 1_000
+# Nodes name files after prefixes that may be longer, and hold more than can be printed.
+ASKED_CHARACTERS_MAX: Final = 512
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+SEPARATOR: Final = re.compile(r"[/\\]")
 
 
 def file_asked_for(filename: str, kind: str, subfolder: str) -> tuple[FileKind, str, str]:
@@ -20,13 +25,12 @@ def file_asked_for(filename: str, kind: str, subfolder: str) -> tuple[FileKind, 
         raise Refused("filename is required", kind="missing_filename", field="filename")
     asked = annotated(filename) if filename.endswith("]") else None
     name, place = (asked.name, str(asked.kind)) if asked else (filename, kind or "output")
-    if name.startswith(("/", "\\")) or ".." in name or not _storable(name):
+    leads_away = name.startswith(("/", "\\")) or ".." in SEPARATOR.split(name)
+    if leads_away or not _may_be_asked_for(name):
         raise Refused("this filename is not allowed", kind="invalid_filename", field="filename")
-    folder = folder_of(subfolder)
     inner, _, name = name.rpartition("/")
-    if inner:
-        folder = "/".join(part for part in (folder, folder_of(inner)) if part)
-    return kind_of(place), folder, name
+    folders = [_folder(part, usable=_may_be_asked_for(part)) for part in (subfolder, inner)]
+    return kind_of(place), "/".join(part for part in folders if part), name
 
 
 def kind_of(kind: str) -> FileKind:
@@ -43,10 +47,14 @@ def kind_of(kind: str) -> FileKind:
 
 
 def folder_of(subfolder: str) -> str:
-    """Return a subfolder in its one spelling; Forbidden when it leaves its root."""
+    """Return a subfolder of uploads in its one spelling; Forbidden when it leaves its root."""
+    return _folder(subfolder, usable=_storable(subfolder, SUBFOLDER_CHARACTERS_MAX))
+
+
+def _folder(subfolder: str, *, usable: bool) -> str:
     parts = subfolder.replace("\\", "/").split("/")
     escapes = subfolder.startswith(("/", "\\")) or ".." in parts or ":" in subfolder
-    if escapes or not _storable(subfolder, SUBFOLDER_CHARACTERS_MAX):
+    if escapes or not usable:
         raise Forbidden(
             "this subfolder is not allowed", kind="forbidden_subfolder", field="subfolder"
         )
@@ -75,6 +83,11 @@ def numbered(name: str) -> Iterator[str]:
     yield name
     for copy in range(1, COPIES_MAX):
         yield f"{stem} ({copy}){dot}{suffix}"
+
+
+def _may_be_asked_for(text: str) -> bool:
+    short = len(text) <= ASKED_CHARACTERS_MAX
+    return short and CONTROL.search(text) is None and flaw_of_text(text) is None
 
 
 def _storable(text: str, characters_max: int = NAME_CHARACTERS_MAX) -> bool:

@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.integration.gateway.house import House, open_house
 
 SHOW = {"class_type": "ImageInvert"}
-CIRCLE = ("12", "23", "34", "41")
+CIRCLE = {"1": "2", "2": "3", "3": "4", "4": "1"}
 NOWHERE: list[dict[str, Any]] = [
     {"1": {**SHOW, "inputs": {"image": ["9", 0]}}},
     {"1": {**SHOW, "inputs": {"image": ["1", 7]}}},
     {"1": {**SHOW, "inputs": {"image": [1, 2, 3]}}},
     {"1": {**SHOW, "inputs": {"image": ["1", 0]}}},
-    {n: {**SHOW, "inputs": {"image": [other, 0]}} for n, other in CIRCLE},
+    {n: {**SHOW, "inputs": {"image": [other, 0]}} for n, other in CIRCLE.items()},
 ]
 JSON = {"content-type": "application/json"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from libs.core.errors import Forbidden, Refused
 from libs.graph.refusal import GraphRefused
+from libs.nodes.filenames import Facts, place
+from libs.nodes.filenames import numbered as numbered_file
 from services.gateway.domain.names import file_asked_for, folder_of, numbered, upload_name
 from services.gateway.domain.submission import idempotency_key, read_submission
 
@@ -91,6 +94,25 @@ def test_an_annotation_names_the_folder():
     assert file_asked_for("a.png [input]", "output", "") == ("input", "", "a.png")
     assert file_asked_for("b/a.png", "", "c") == ("output", "c/b", "a.png")
     assert file_asked_for("a [1].png", "temp", "") == ("temp", "", "a [1].png")
+
+
+@pytest.mark.covers("R202")
+@pytest.mark.parametrize(
+    "prefix", ["v1..2", "\u202e", "a\u00a0b", "👩\u200d🚀", "x" * 180, f"{'a' * 60}/" * 4 + "b"]
+)
+def test_what_a_node_may_name_may_be_asked_for(prefix: str):
+    subfolder, stem = place(prefix, Facts(now=datetime(2026, 11, 26, tzinfo=UTC)))
+    name = numbered_file(stem, 1, "png")
+    assert file_asked_for(name, "output", subfolder) == ("output", subfolder, name)
+
+
+@pytest.mark.covers("R378")
+@pytest.mark.parametrize(
+    "name", ["../a", "a/../b", "..", "a\\..\\b", "/a", "a\nb", "a\0", "\ud800"]
+)
+def test_no_name_that_is_asked_for_leads_elsewhere(name: str):
+    with pytest.raises(Refused):
+        file_asked_for(name, "output", "")
 
 
 @pytest.mark.covers("R378")
