@@ -332,27 +332,6 @@ async def test_a_waiting_run_is_cancelled_and_never_leased():
         assert (await house.ask()).lease is None
 
 
-def of(house: House, tenant: str) -> list[str]:
-    """Return what was written about a tenant's prompt of the id that another one chose too."""
-    return [type(event).__name__ for event in house.bus.journal_events(f"evt.v1.{tenant}.run.p1")]
-
-
-@pytest.mark.covers("P14")
-async def test_two_tenants_may_choose_the_same_id_and_each_has_a_run_of_its_own():
-    house = House()
-    async with house.scheduler():
-        await house.submit("p1", tenant="t")
-        await house.submit("p1", tenant="u")
-        await until(lambda: of(house, "t") and of(house, "u"))
-        first, second = await house.lease(), await house.lease(told.BOB)
-        assert {first.tenant, second.tenant} == {"t", "u"}
-        await tell(house.bus, told.cancel, tenant=second.tenant)
-        await house.work(first)
-        await until(lambda: "RunEnded" in of(house, first.tenant))
-        assert of(house, first.tenant) == SUCCESS
-        assert "RunEnded" not in of(house, second.tenant)
-
-
 @pytest.mark.covers("R268")
 async def test_a_run_that_no_living_worker_can_execute_ends_with_the_reason():
     house = House()
