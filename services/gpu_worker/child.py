@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -39,6 +40,8 @@ PINNED: Final[Mapping[str, str]] = {
 }
 # Read when CUDA begins: a prompt of the other profile may want it.
 ALWAYS_PINNED: Final = ("CUBLAS_WORKSPACE_CONFIG",)
+# Servers and keys are the agent's, whom the engine asks; code of node packs runs in the engine.
+WITHHELD: Final = re.compile(r"(STUDIO_)?(NATS_|S3_|DATABASE_URL|HANZO_API_KEY|MASTER_KEY)")
 
 
 def engine_command(fd: int) -> tuple[str, ...]:
@@ -83,6 +86,11 @@ def engine_environment(settings: WorkerSettings, home: Path | None = None) -> di
         "STUDIO_ENGINE_BATCH": str(settings.runs_at_once),
         "STUDIO_ENGINE_BATCH_ROWS": str(settings.batch_rows),
     }
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what the engine inherits of the agent's environment: all but servers and keys."""
+    return {name: value for name, value in environment.items() if not WITHHELD.match(name)}
 
 
 def _folder(told: Path | None, home: Path | None, name: str) -> str:
@@ -195,7 +203,7 @@ class EngineChild:
             self._process = await asyncio.create_subprocess_exec(
                 *self.command(theirs.fileno()),
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, **self.environment, **self.imports.environment()},
+                env={**inherited(os.environ), **self.environment, **self.imports.environment()},
                 stdin=asyncio.subprocess.DEVNULL,
                 # Of its own group: Ctrl-C is for the agent, which lets the engine finish.
                 start_new_session=True,

@@ -7,7 +7,8 @@ import platform
 import pytest
 from pydantic import ValidationError
 
-from services.gpu_worker.child import engine_environment
+from libs.settings import Settings
+from services.gpu_worker.child import engine_environment, inherited
 from services.gpu_worker.job import profile_of
 from services.gpu_worker.settings import WorkerSettings
 
@@ -31,6 +32,17 @@ def test_the_engine_asks_no_hub_and_computes_with_a_fixed_number_of_threads():
     assert environment["HF_HUB_OFFLINE"] == environment["ORT_DISABLE_TELEMETRY"] == "1"
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "3"
     assert int(engine_environment(WorkerSettings(threads=0))["OMP_NUM_THREADS"]) >= 1
+
+
+def test_the_engine_inherits_neither_servers_nor_keys():
+    secrets = [
+        str(choice)
+        for field in ("nats_url", "nats_password", "database_url", "s3_access_key", "s3_secret_key")
+        for choice in getattr(Settings.model_fields[field].validation_alias, "choices", ())
+    ]
+    secrets += ["HANZO_API_KEY", "STUDIO_MASTER_KEY", "NATS_PASSWORD_HOUSE"]
+    kept = {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "1", "STUDIO_LOG": "json"}
+    assert inherited({**dict.fromkeys(secrets, "x"), **kept}) == kept
 
 
 def test_a_fast_worker_lets_its_libraries_use_every_instruction():
