@@ -166,6 +166,9 @@ def _require_known(given: JsonObject, name: str, default: str, known: tuple[str,
 def _targets(value: Json) -> tuple[str, ...]:
     if value is None:
         return ()
+    if value == []:
+        # Whoever names no output wants none, and is not charged for all of them.
+        raise GraphRefused(problem("prompt_no_outputs", "Prompt has no outputs", ""))
     usable = isinstance(value, list) and len(value) <= TARGETS_MAX
     if not isinstance(value, list) or not usable or flaw(value) is not None:
         raise _bad_targets()

@@ -51,8 +51,8 @@ class PromptBody(BaseModel):
         description="`extra_pnginfo.workflow` is written into the PNG; `profile` is `exact` or "
         "`fast`, `engine` is `auto`, `torch` or `portable`.",
     )
-    partial_execution_targets: Annotated[list[str], Field(max_length=500)] | None = Field(
-        default=None, description="Execute these output nodes only."
+    partial_execution_targets: Annotated[list[str], Field(min_length=1, max_length=500)] | None = (
+        Field(default=None, description="Execute these output nodes only.")
     )
     front: Flag = Field(default=None, description="Go before all that waits.")
     number: (

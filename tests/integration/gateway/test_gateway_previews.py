@@ -89,8 +89,14 @@ async def test_a_client_that_knows_of_places_is_told_the_node(house: House):
     kind, length = struct.unpack(">II", message[:8])
     place = json.loads(message[8 : 8 + length])
     assert kind == 4
-    assert (place["node_id"], place["prompt_id"]) == ("2", prompt_id)
-    assert place["image_type"] == "image/jpeg"
+    assert place == {
+        "node_id": "2",
+        "prompt_id": prompt_id,
+        "display_node_id": "2",
+        "parent_node_id": None,
+        "real_node_id": "2",
+        "image_type": "image/jpeg",
+    }
     assert message[8 + length :] == JPEG
 
 

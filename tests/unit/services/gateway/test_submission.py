@@ -40,6 +40,20 @@ def test_nulls_are_as_good_as_absent_fields():
     assert read_submission({"prompt": FLAT, **dict.fromkeys(fields)}) == absent
 
 
+def test_a_list_of_no_targets_is_no_wish_for_all_outputs():
+    with pytest.raises(GraphRefused) as refused:
+        read_submission({"prompt": FLAT, "partial_execution_targets": []})
+    error = {"type": "prompt_no_outputs", "message": "Prompt has no outputs", "details": ""}
+    assert refused.value.body == {"error": {**error, "extra_info": {}}, "node_errors": {}}
+
+
+def test_a_document_is_known_by_its_uuid_and_by_nothing_else():
+    chosen = "01890a5d-ac96-774b-bcce-b302099a8057"
+    for document, known in (({"id": chosen}, chosen), ({"id": "a heron at dawn"}, ""), ([1], "")):
+        extra: Any = {"extra_pnginfo": {"workflow": document}}
+        assert read_submission({"prompt": FLAT, "extra_data": extra}).workflow_id == known
+
+
 def test_the_usage_header_fills_what_the_body_leaves_out():
     assert read_submission({"prompt": FLAT}, "sdk").extra_data == {"comfy_usage_source": "sdk"}
     own: Any = {"prompt": FLAT, "extra_data": {"comfy_usage_source": "mine"}}
