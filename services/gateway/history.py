@@ -13,7 +13,7 @@ from libs.graph.schema import Catalogue
 from libs.sealed.base import Vault
 from libs.store.readmodels.prompts import Message, PromptRow
 from services.gateway.archive import Finished
-from services.gateway.domain.ending import BLOCKED_MESSAGE, EXPIRED, LOST, in_full
+from services.gateway.domain.ending import EXPIRED, LOST, blocked_message, in_full
 from services.gateway.domain.frames import UI_KEYS
 from services.gateway.workflows import Workflow, extra_of, in_dialect, opened, opened_objects
 
@@ -190,7 +190,7 @@ def _exception_type(message: Message, entry: Entry) -> str:
 def exception_message(message: Message, entry: Entry) -> str:
     """Return why a prompt failed, in words."""
     if entry.row.outcome == "blocked":
-        return BLOCKED_MESSAGE
+        return blocked_message(entry.row.labels)
     plain = failed_at(message.exception_type, message.node_id, message.node_type)
     reason = message.reason or entry.row.reason
     return in_full(reason, plain, entry.failure.get("exception_message"))

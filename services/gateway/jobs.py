@@ -151,7 +151,7 @@ class Jobs:
             message = exception_message(said, Entry(row, Workflow(), {}, failure))
         code = {"blocked": "content_blocked", "expired": "expired"}.get(row.outcome or "")
         return {
-            "code": code or ("node_execution_error" if row.failed_node_id else "execution_error"),
+            "code": code or ("node_execution_error" if row.failed_node_type else "execution_error"),
             "message": message,
             "node_id": row.failed_node_id,
             "class_type": row.failed_node_type,

@@ -179,6 +179,7 @@ def _last_words(row: PromptRow, recorded: Recorded[Event], event: RunEnded) -> I
         yield Message(
             "execution_error",
             recorded.time,
+            node_id=row.failed_node_id or "",
             exception_type="OutputBlocked" if event.outcome == "blocked" else event.outcome,
             reason=event.reason,
             nodes=row.executed,
@@ -292,7 +293,11 @@ def _judged(row: PromptRow, event: Event) -> PromptRow:
         case PromptBlocked():
             return replace(row, clearance="blocked", labels=(event.category,))
         case OutputBlocked() if event.attempt == row.attempt:
-            return replace(row, labels=tuple(sorted({*row.labels, event.category})))
+            return replace(
+                row,
+                labels=tuple(sorted({*row.labels, event.category})),
+                failed_node_id=row.failed_node_id or event.node_id,
+            )
         case _:
             return row
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from libs.core.jsonvalue import Json, JsonObject
 from libs.events.execution import failed_at
@@ -74,15 +74,19 @@ def _what(story: Story, detail: JsonObject) -> tuple[str, str]:
     ended = story.ended
     reason = ended.reason if ended else ""
     if ended and ended.outcome == "blocked":
-        categories = sorted({event.category for event in story.blocked})
-        named = f" ({', '.join(categories)})" if categories else ""
-        return "ContentBlocked", BLOCKED_MESSAGE + named
+        return "ContentBlocked", blocked_message({event.category for event in story.blocked})
     if failed := story.failed:
         plain = failed_at(failed.exception_type, failed.node_id, failed.node_type)
         message = in_full(reason, plain, detail.get("exception_message"))
         return failed.exception_type, message
     kind = EXPIRED if ended and ended.outcome == "expired" else LOST
     return kind, in_full(reason)
+
+
+def blocked_message(categories: Iterable[str]) -> str:
+    """Return why a picture was withheld, in words."""
+    named = ", ".join(sorted(categories))
+    return f"{BLOCKED_MESSAGE} ({named})" if named else BLOCKED_MESSAGE
 
 
 def in_full(reason: str, plain: str = "", said: Json = "") -> str:

@@ -89,6 +89,10 @@ async def test_folders_are_listed_in_every_form_that_is_asked_for(house: House):
         ("directory", "workflows/sub"),
         ("file", "workflows/a.json"),
     ]
+    assert set(found[0]) == {"name", "path", "type"}
+    assert set(found[1]) == {"name", "path", "type", "size", "modified"}
+    assert found[1]["size"] == 1
+    assert found[1]["modified"] > 1_600_000_000_000
     style = await house.http.get("/api/userdata/user.css")
     assert style.headers["content-type"].startswith("text/css")
 

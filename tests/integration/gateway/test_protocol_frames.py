@@ -130,6 +130,44 @@ async def test_the_other_ends_are_told_to_the_last_field(house: House):
     ]
 
 
+async def test_every_failure_is_told_alike_by_socket_history_and_jobs(house: House):
+    house.accept_all()
+    told_of: dict[str, Any] = {}
+    async with house.socket("me") as client:
+        for outcome in ("failed", "lost", "blocked", "expired"):
+            prompt_id = await house.post("me")
+            await house.lease(prompt_id)
+            await house.start(prompt_id)
+            if outcome == "failed":
+                await house.failed(prompt_id)
+            if outcome == "blocked":
+                output = await house.output(prompt_id)
+                await house.node_done(prompt_id, output)
+                await house.block(prompt_id, output)
+            ended: Any = "failed" if outcome == "lost" else outcome
+            await house.end(prompt_id, ended)
+            frames = await client.until("executing", node=None, prompt_id=prompt_id)
+            (error,) = [
+                frame["data"]
+                for frame in frames
+                if frame["type"] == "execution_error" and frame["data"]["prompt_id"] == prompt_id
+            ]
+            told_of[prompt_id] = without_times(error)
+    kinds = [error["exception_type"] for error in told_of.values()]
+    assert kinds == ["PaintError", "WorkerLost", "ContentBlocked", "RunExpired"]
+    history = (await house.http.get("/history")).json()
+    jobs = {job["id"]: job for job in (await house.http.get("/api/jobs")).json()["jobs"]}
+    for prompt_id, error in told_of.items():
+        (kept,) = [
+            facts
+            for name, facts in history[prompt_id]["status"]["messages"]
+            if name == "execution_error"
+        ]
+        assert without_times(kept) == error
+        assert without_times(jobs[prompt_id]["execution_error"]) == error
+        assert jobs[prompt_id]["status"] == "failed"
+
+
 async def test_the_editor_finds_everything_that_it_needs(house: House):
     house.accept_all()
     for method, path in NEEDED:
