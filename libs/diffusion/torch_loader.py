@@ -36,6 +36,7 @@ from libs.diffusion.precision import DEFAULT
 from libs.diffusion.preprocess.preprocessors import Preprocessors
 from libs.diffusion.residency import ModelCache
 from libs.diffusion.saving import files
+from libs.diffusion.saving.extraction import Extraction, LoraKind
 from libs.diffusion.style_model import StyleModel, build_style, require_style
 from libs.diffusion.text.clip import Clip
 from libs.diffusion.upscale import UpscaleModel, build_upscaler
@@ -218,6 +219,20 @@ class TorchLoader:
     def vae_file(self, vae: Vae, about: Mapping[str, str], bytes_max: int) -> bytes:
         """Return a file of a VAE alone."""
         return files.vae_file(vae, about, bytes_max)
+
+    def lora_file(
+        self,
+        model: Model | None,
+        clip: Clip | None,
+        about: Mapping[str, str],
+        bytes_max: int,
+        *,
+        rank: int,
+        kind: LoraKind,
+        with_biases: bool,
+    ) -> bytes:
+        """Return a LoRA of the differences of a model and of its text encoders."""
+        return Extraction(rank, kind, with_biases).file(model, clip, about, bytes_max)
 
     @property
     def preprocessors(self) -> Preprocessors:

@@ -128,6 +128,19 @@ class Loader(Protocol):
     def vae_file(self, vae: Vae, about: Mapping[str, str], bytes_max: int) -> bytes:
         """Return a file of a VAE alone."""
 
+    def lora_file(
+        self,
+        model: Model | None,
+        clip: Clip | None,
+        about: Mapping[str, str],
+        bytes_max: int,
+        *,
+        rank: int,
+        kind: Literal["standard", "full_diff"],
+        with_biases: bool,
+    ) -> bytes:
+        """Return a LoRA of the differences of a model and of its text encoders."""
+
     @property
     def preprocessors(self) -> Preprocessors:
         """What makes control pictures."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from libs.core.jsonvalue import Json
 from libs.nodes.context import OUTPUT_BYTES_MAX, Context, OutputFile
-from libs.nodes.declare import Shown, node
+from libs.nodes.declare import Shown, Widget, node
 from libs.nodes.saving import PNG_INFO, PREFIX_TOOLTIP, texts
 from libs.nodes.sockets import Clip, Model, Vae
 
@@ -64,6 +64,51 @@ def save_vae(
 ) -> Shown[None]:
     """Keep a VAE in a file of its own."""
     data = context.loader.vae_file(vae, texts(context), OUTPUT_BYTES_MAX)
+    return Shown(None, {"models": [_saved(context, filename_prefix, data)]})
+
+
+@node(
+    "LoraSave",
+    title="Extract and Save Lora",
+    category="_for_testing",
+    output_node=True,
+    hidden=PNG_INFO,
+    search_aliases=("export lora", "extract lora"),
+)
+def save_lora(
+    context: Context,
+    *,
+    filename_prefix: _Prefix = "loras/ComfyUI_extracted_lora",
+    rank: Annotated[
+        int,
+        Widget(min=1, max=4096, step=1),
+        "How many products of two directions make up each weight's difference: more is nearer, "
+        "and larger.",
+    ] = 8,
+    lora_type: Annotated[
+        Literal["standard", "full_diff"],
+        "A LoRA of that rank, or all differences as they are, as large as the model.",
+    ],
+    bias_diff: Annotated[bool, "Keep the differences of biases and norms as well."] = True,
+    model_diff: Annotated[Model, "What two models differ by: what ModelMergeSubtract gives."]
+    | None = None,
+    text_encoder_diff: Annotated[
+        Clip, "What two text encoders differ by: what CLIPMergeSubtract gives."
+    ]
+    | None = None,
+) -> Shown[None]:
+    """Keep what two models differ by as a LoRA, which makes one of them the other."""
+    if model_diff is None and text_encoder_diff is None:
+        return Shown(None, {})
+    data = context.loader.lora_file(
+        model_diff,
+        text_encoder_diff,
+        texts(context),
+        OUTPUT_BYTES_MAX,
+        rank=rank,
+        kind=lora_type,
+        with_biases=bias_diff,
+    )
     return Shown(None, {"models": [_saved(context, filename_prefix, data)]})
 
 

@@ -37,6 +37,15 @@ def swapped_names(rows: Rows) -> Iterator[tuple[str, str]]:
             yield f"joint_blocks.{last}.context_block.adaLN_modulation.1", home
 
 
+def partly_joined_names(rows: Rows) -> Iterator[tuple[str, Homes]]:
+    """Return the modules that adapters alone know, each with those of ours that are in it."""
+    for number in range(_count(rows, "single_transformer_blocks.")):
+        home = f"single_transformer_blocks.{number}."
+        parts = [home + part for part in flux_names.JOINED[QKV]]
+        if all(part in rows for part in parts):
+            yield f"single_blocks.{number}.linear1_qkv", parts
+
+
 def _flux(rows: Rows) -> Iterator[tuple[str, Homes]]:
     yield from ((name, (home,)) for name, home in flux_names.TOP.items())
     for kind, folder in flux_names.HOMES.items():
@@ -47,8 +56,6 @@ def _flux(rows: Rows) -> Iterator[tuple[str, Homes]]:
             for name, parts in flux_names.JOINED.items():
                 if (name == flux_names.JOINED_IN_SINGLE) == (kind == "single"):
                     yield before + name, [home + part for part in parts]
-            if kind == "single":
-                yield f"{before}linear1_qkv", [home + part for part in flux_names.JOINED[QKV]]
 
 
 def _sd3(rows: Rows) -> Iterator[tuple[str, Homes]]:

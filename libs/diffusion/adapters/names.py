@@ -9,7 +9,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from libs.diffusion.adapters.joined_names import joined_names, swapped_names
+from libs.diffusion.adapters.joined_names import (
+    joined_names,
+    partly_joined_names,
+    swapped_names,
+)
 from libs.diffusion.adapters.rows import Rows, halves_swapped
 from libs.diffusion.loader.unet_names import single_file_names
 
@@ -74,7 +78,7 @@ def network_names(rows: Mapping[str, int]) -> Names:
         for module, published in single_file_names(rows).items():
             found[flat(published)] = (Piece(module),)
         found |= {flat(_of_motion(module)): (Piece(module),) for module in rows if MOTION in module}
-    for published, homes in joined_names(rows):
+    for published, homes in (*joined_names(rows), *partly_joined_names(rows)):
         found[flat(published)] = tuple(_pieces(homes, rows))
     for published, home in swapped_names(rows):
         found[flat(published)] = (Piece(home, halves_swapped(rows[home])),)
