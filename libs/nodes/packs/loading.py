@@ -24,6 +24,7 @@ from libs.nodes.packs.finder import Finder, Offered
 from libs.nodes.packs.inputs import NotUnderstood
 from libs.nodes.packs.pages import bundled, folder_of
 from libs.nodes.packs.present import calling, shared_room
+from libs.nodes.packs.second import as_first, classes_of, is_second, schema_of
 from libs.nodes.packs.shims import names
 from libs.nodes.packs.surroundings import kept
 
@@ -33,7 +34,7 @@ GROUP: Final = "hanzo_studio.node_packs"
 CLASSES: Final = "NODE_CLASS_MAPPINGS"
 TITLES: Final = "NODE_DISPLAY_NAME_MAPPINGS"
 PAGE: Final = "WEB_DIRECTORY"
-SECOND_PROTOCOL: Final = "comfy_entrypoint"
+ENTRY: Final = "comfy_entrypoint"
 # Modules of the program that packs were written for; what of them is offered is found before.
 NOT_OFFERED: Final = frozenset(
     [
@@ -161,30 +162,48 @@ def _module(path: Path) -> ModuleType:
 
 
 def _read(pack: Pack, module: ModuleType, exchange: Exchange, known: set[str]) -> None:
-    classes = getattr(module, CLASSES, None)
-    if not isinstance(classes, Mapping):
-        if hasattr(module, SECOND_PROTOCOL):
-            raise NotUnderstood(
-                f"it is written for the newer protocol ({SECOND_PROTOCOL}), which is not loaded here"
-            )
-        raise NotUnderstood(f"it has no {CLASSES}")
-    titles = getattr(module, TITLES, None)
-    titles = titles if isinstance(titles, Mapping) else {}
-    for name, kind in classes.items():
+    for name, kind in _classes(pack, module).items():
         if name in known:
             pack.faults.append(f"{name}: there is a node type of that name already, which stays")
             continue
         try:
-            found = node_type(str(name), kind, str(titles.get(name) or name), exchange)
+            title, first = _first(module, name, kind)
+            found = node_type(name, first, title, exchange)
         except Exception as error:
             pack.faults.append(f"{name}: {_said(error)}")
             continue
-        pack.types[str(name)] = found
-        names.NODE_CLASS_MAPPINGS[str(name)] = kind
+        pack.types[name] = found
+        names.NODE_CLASS_MAPPINGS[name] = kind
     try:
         pack.page = _page(module)
     except Refused as error:
         pack.faults.append(str(error))
+
+
+def _classes(pack: Pack, module: ModuleType) -> Mapping[str, Any]:
+    """Return the classes of a pack by their names; those of the older protocol come first."""
+    classes = getattr(module, CLASSES, None)
+    if isinstance(classes, Mapping) and (classes or not hasattr(module, ENTRY)):
+        return {str(name): kind for name, kind in classes.items()}
+    if not hasattr(module, ENTRY):
+        raise NotUnderstood(f"it has no {CLASSES} and no {ENTRY}")
+    found: dict[str, Any] = {}
+    for kind in classes_of(getattr(module, ENTRY)):
+        try:
+            found[schema_of(kind).node_id] = kind
+        except Exception as error:
+            pack.faults.append(f"{kind.__name__}: {_said(error)}")
+    return found
+
+
+def _first(module: ModuleType, name: str, kind: Any) -> tuple[str, Any]:
+    """Return the title of a class, and the class as the older protocol has it."""
+    titles = getattr(module, TITLES, None)
+    title = titles.get(name) if isinstance(titles, Mapping) else None
+    if not is_second(kind):
+        return str(title or name), kind
+    schema = schema_of(kind)
+    return str(title or schema.display_name or name), as_first(kind, schema)
 
 
 def _page(module: ModuleType) -> bytes:

@@ -321,8 +321,30 @@ def test_a_folder_that_is_no_pack_of_the_protocol_says_so(tmp_path):
     (tmp_path / "_left.py").write_text("raise ValueError")
     facts = facts_of(packed(tmp_path))
     assert sorted(facts) == ["empty", "newer"]
-    assert "newer protocol" in str(facts["newer"]["error"])
-    assert facts["empty"]["error"] == "it has no NODE_CLASS_MAPPINGS"
+    assert facts["newer"]["error"] == "get_node_list returned no list"
+    assert facts["empty"]["error"] == "it has no NODE_CLASS_MAPPINGS and no comfy_entrypoint"
+
+
+SERVING = """
+from server import PromptServer
+app, routes = PromptServer.instance.app, PromptServer.instance.routes
+
+@routes.post("/serving/do")
+async def do(request):
+    return None
+
+app.router.add_get("/serving/get", do)
+app.router.add_static("/serving/files", "/tmp")
+app.add_routes([])
+app.middlewares.append(do)
+assert not [one for one in routes] and not len(app.router.routes())
+PromptServer.instance.send_sync("serving", {})
+"""
+
+
+def test_a_pack_that_hangs_routes_on_a_server_loads(tmp_path):
+    (tmp_path / "serving.py").write_text(SERVING + RUDE)
+    assert facts_of(packed(tmp_path))["serving"]["error"] == ""
 
 
 WALK = """
