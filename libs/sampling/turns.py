@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -76,23 +77,24 @@ class Turns:
         self._holder: int | None = None
         self._waiting: deque[object] = deque()
         self._questions: list[Question] = []
-        self._shares: dict[int, Share] = {}
+        # Async nodes of a run go on in another thread, with the context of the run.
+        self._share: ContextVar[Share | None] = ContextVar("share", default=None)
         self._answered_at = 0.0
 
     @contextmanager
     def joined(self, check: Callable[[], None] = never) -> Iterator[Share]:
-        """Let the run of this thread compute beside others; `check` raises when it is stopped."""
-        me = threading.get_ident()
-        self._shares[me] = share = Share(check)
+        """Let the run of this context compute beside others; `check` raises when it is stopped."""
+        share = Share(check)
+        token = self._share.set(share)
         try:
             yield share
         finally:
-            del self._shares[me]
+            self._share.reset(token)
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Have the turn; a thread that joined nothing has the process to itself."""
-        share = self._shares.get(threading.get_ident())
+        """Have the turn; whoever joined nothing has the process to itself."""
+        share = self._share.get()
         if share is None or self._mine:
             yield
             return
@@ -105,7 +107,7 @@ class Turns:
     @contextmanager
     def lent(self) -> Iterator[None]:
         """Let others compute while this run waits for something else than a network."""
-        share = self._shares.get(threading.get_ident())
+        share = self._share.get()
         if share is None or not self._mine:
             yield
             return
@@ -121,11 +123,13 @@ class Turns:
         Runs whose `key` is equal ask the same network, and their calls differ in numbers alone.
         None is for a call that cannot be joined with any other.
         """
-        share = self._shares.get(threading.get_ident())
-        if share is None or not self._mine:
+        share = self._share.get()
+        if share is None:
             return answer(call)
         question = Question(object() if key is None else key, call, answer, share)
-        self._ask(question)
+        # A thread that a node of the run began for itself has not got the turn yet.
+        with self.taken():
+            self._ask(question)
         if question.error is not None:
             raise question.error
         return question.output

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
+
+Taken: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 class Aside:
     """The async part of one execution; there is no thread until something is begun.
 
-    When the block is left, whatever still goes on is cancelled and waited for.
+    Each step of a call, from one wait to the next, is done while it has the turn, where several
+    executions take turns. When the block is left, whatever still goes on is cancelled and waited
+    for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Taken = nullcontext) -> None:
+        self._taken = taken
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._begun: list[Future[Any]] = []
@@ -45,7 +52,7 @@ class Aside:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="aside")
             self._thread.start()
-        return asyncio.run_coroutine_threadsafe(_awaited(work), self._loop)
+        return asyncio.run_coroutine_threadsafe(_awaited(work, self._taken), self._loop)
 
     def tell(self, node_id: str, calls: Sequence[Future[Any]]) -> None:
         """Let `ended` return the node when all its calls have ended."""
@@ -73,8 +80,33 @@ class Aside:
             return None
 
 
-async def _awaited(work: Awaitable[Any]) -> Any:
-    return await work
+async def _awaited(work: Awaitable[Any], taken: Taken) -> Any:
+    return await _InTurn(work, taken)
+
+
+class _InTurn:
+    """Awaits something, and has the turn only while that does not wait itself."""
+
+    def __init__(self, work: Awaitable[Any], taken: Taken) -> None:
+        self._work = work
+        self._taken = taken
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps: Any = self._work.__await__()
+        step = partial(next, steps)
+        while True:
+            with self._taken():
+                try:
+                    waits_for = step()
+                except StopIteration as end:
+                    return end.value
+            try:
+                yield waits_for
+                step = partial(next, steps)
+            except BaseException as error:
+                if not hasattr(steps, "throw"):
+                    raise
+                step = partial(steps.throw, error)
 
 
 async def _cancel_others() -> None:

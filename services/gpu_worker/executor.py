@@ -12,12 +12,13 @@ from libs.graph.growing import GrowingGraph
 from libs.graph.plan import Plan
 from libs.graph.schema import Catalogue
 from libs.graph.value import Graph
+from services.gpu_worker.aside import Taken
 from services.gpu_worker.calling import Caller, NodeTypes
 from services.gpu_worker.holding import Holding
 from services.gpu_worker.instances import Instances
 from services.gpu_worker.report import Report
 from services.gpu_worker.results import ResultMemory
-from services.gpu_worker.running import ContextOf, Run, Taken
+from services.gpu_worker.running import ContextOf, Run
 
 
 @dataclass(frozen=True)

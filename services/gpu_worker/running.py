@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -14,7 +13,7 @@ from libs.graph.schedule import Schedule
 from libs.graph.value import Link, Node
 from libs.nodes.context import Context, Interrupted
 from libs.nodes.judging import changes_of
-from services.gpu_worker.aside import Aside
+from services.gpu_worker.aside import Aside, Taken
 from services.gpu_worker.calling import Caller, ended, hidden_of
 from services.gpu_worker.failing import DependencyCycle, NodeFailed, summary
 from services.gpu_worker.holding import Holding
@@ -24,7 +23,6 @@ from services.gpu_worker.showing import Showing
 
 T = TypeVar("T")
 ContextOf: TypeAlias = Callable[[str], Context]
-Taken: TypeAlias = Callable[[], AbstractContextManager[None]]
 # How long an execution that waits for async nodes does not look whether it was stopped.
 LOOK_SECONDS: Final = 0.1
 
@@ -75,7 +73,7 @@ class Run:
             if node_id in self.holding.results:
                 self._show(node_id, self.holding.results[node_id].ui)
         self.schedule.want(outputs)
-        with Showing() as showing, Aside() as aside:
+        with Showing() as showing, Aside(self.taken) as aside:
             while not self.schedule.is_over:
                 showing.check()
                 self._call_back(aside)
