@@ -37,7 +37,8 @@ MIMES: Final = {
 }
 # Each piece of a file is read by a thread of its own; the largest file of the editor has 11 MB.
 CHUNK_BYTES: Final = 1 << 20
-# Files below /assets carry a digest of their content in their names.
+# Its files carry a digest of their content in their names.
+LASTING_FOLDER: Final = "assets"
 LASTING: Final = "public, max-age=31536000, immutable"
 CHECKED: Final = "no-cache"
 NEVER_KEPT: Final = "no-store"
@@ -88,7 +89,7 @@ class EditorFiles(StaticFiles):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(directory=folder)
-        self._lasting = folder.name == "assets"
+        self._lasting = folder.name == LASTING_FOLDER
 
     def file_response(
         self,

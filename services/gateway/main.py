@@ -22,7 +22,7 @@ from services.gateway.auth import Gate
 from services.gateway.catalogue import Catalogues
 from services.gateway.commands import Commands
 from services.gateway.documents import Documents
-from services.gateway.editor import Editor, EditorFiles, installed
+from services.gateway.editor import LASTING_FOLDER, Editor, EditorFiles, installed
 from services.gateway.extensions import Extensions
 from services.gateway.files import Files
 from services.gateway.fleet import Fleet
@@ -169,10 +169,11 @@ def build_app(gateway: Gateway) -> FastAPI:
         PageRoutes(gateway),
         LoginRoutes(gateway),
     )
-    # Before all others: whoever opens the editor asks for hundreds of its files at once.
-    _add_editor(app, gateway.editor)
+    # Before all others: whoever opens the editor asks for hundreds of these files at once.
+    _add_folders(app, gateway.editor, lasting=True)
     add_routes(app, [route for part in parts for route in part.routes()])
     SocketRoute(gateway).add_to(app)
+    _add_editor(app, gateway.editor)
     app.add_middleware(Counting)
     app.add_middleware(Traced)
     return app
@@ -182,10 +183,18 @@ def _add_editor(app: FastAPI, editor: Editor | None) -> None:
     """Serve the editor's own files, as they are; unknown paths stay unknown."""
     if editor is None:
         return
-    for folder in editor.folders:
-        app.mount(f"/{folder}", EditorFiles(editor.root / folder))
+    _add_folders(app, editor, lasting=False)
     for name in editor.files:
         app.add_route(f"/{name}", partial(_editor_file, editor, name))
+
+
+def _add_folders(app: FastAPI, editor: Editor | None, *, lasting: bool) -> None:
+    """Serve the folder whose files never change, or those whose paths may be a pack's as well."""
+    if editor is None:
+        return
+    for folder in editor.folders:
+        if (folder == LASTING_FOLDER) is lasting:
+            app.mount(f"/{folder}", EditorFiles(editor.root / folder))
 
 
 async def _editor_file(editor: Editor, name: str, _request: Request) -> Response:
