@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+from libs.chassis.answers import Strict, Time
+
 Status = Literal["queued", "running", "succeeded", "failed", "blocked", "cancelled"]
-
-
-class Strict(BaseModel):
-    """What we write ourselves, and therefore to the last field."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Problem(Strict):
@@ -178,36 +173,6 @@ class Options(Strict):
     control_types: list[str]
     control_map: MapPrice
     negatives: Negatives
-
-
-class TierLimits(Strict):
-    """What the tier allows; null where there is no limit."""
-
-    generations_per_day: int | None
-    side_pixels_max: int
-    steps_max: int
-    batch_max: int
-    models: list[str] | None
-
-
-class Today(Strict):
-    """What this UTC day has used, and when it ends."""
-
-    images: int
-    images_left: int | None
-    resets_at: Time
-
-
-class Account(Strict):
-    """The caller's account."""
-
-    tenant: str
-    user: str
-    tier: str
-    limits: TierLimits
-    balance_credits: float
-    held_credits: float
-    today: Today
 
 
 class Ratio(Strict):

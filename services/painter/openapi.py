@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from libs.chassis.answers import Account
 from libs.core.jsonvalue import Json, JsonObject
 from services.painter import answers as told
 from services.painter.domain.bodies import (
@@ -129,7 +130,7 @@ DOCS: Final[Mapping[tuple[str, str], Doc]] = {
         "look", PICTURE, params=(SMALL,), errors=(400, 401, 403, 404, 503)
     ),
     ("GET", "/api/options"): Doc("choose", {200: told.Options}, errors=(403, 503)),
-    ("GET", "/api/account"): Doc("choose", {200: told.Account}),
+    ("GET", "/api/account"): Doc("choose", {200: Account}),
     ("GET", "/api/models"): Doc("choose", {200: told.Models}),
     ("GET", "/api/styles"): Doc("choose", {200: told.Styles}, errors=(403,)),
     ("GET", "/api/prompts"): Doc(

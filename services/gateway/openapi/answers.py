@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, RootModel
+from pydantic import RootModel
 
+from libs.chassis.answers import Strict, Time
 from services.gateway.openapi.bodies import Id
-from services.gateway.openapi.errors import NodeErrors, Strict
+from services.gateway.openapi.errors import NodeErrors
 
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Objects = dict[str, Any]
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, RootModel
 
+from libs.chassis.answers import Strict
 from services.gateway.openapi.answers import Facts
-from services.gateway.openapi.errors import Strict
 from services.gateway.openapi.operations import DONE
 from services.gateway.openapi.words import Answer, Body, Doc, Param
 

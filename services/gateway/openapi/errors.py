@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from libs.chassis.answers import Strict
 
 ERRORS: Final[Mapping[int, str]] = {
     400: "What was sent is wrong; the error names the field and the limit.",
@@ -21,12 +23,6 @@ ERRORS: Final[Mapping[int, str]] = {
     429: "Too much at once: the daily limit is reached, or the queue is full.",
     503: "Not possible now; Retry-After says when to ask again.",
 }
-
-
-class Strict(BaseModel):
-    """What we write ourselves, and therefore to the last field."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Problem(Strict):

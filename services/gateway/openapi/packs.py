@@ -6,8 +6,8 @@ from typing import Final
 
 from pydantic import RootModel
 
+from libs.chassis.answers import Strict
 from services.gateway.openapi.answers import Names
-from services.gateway.openapi.errors import Strict
 from services.gateway.openapi.words import Answer, Doc, Param
 
 

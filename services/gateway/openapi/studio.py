@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from pydantic import RootModel
 
+from libs.chassis.answers import Strict
 from services.gateway.openapi.answers import Facts, Names
-from services.gateway.openapi.errors import Strict
 from services.gateway.openapi.operations import DONE
 from services.gateway.openapi.words import Answer, Body, Doc, Param
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.openapi.answers import Objects, Time
-from services.gateway.openapi.errors import ERRORS, Strict
+from libs.chassis.answers import Strict, Time
+from services.gateway.openapi.answers import Objects
+from services.gateway.openapi.errors import ERRORS
 from services.gateway.openapi.words import RETRY_AFTER, RETRYING, Answer, Body, Doc, Param
 
 Status = Literal["queued", "running", "succeeded", "canceling", "canceled", "failed", "expired"]

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 
+from libs.chassis.answers import Strict, Time
 from libs.core.jsonvalue import JsonObject
 from services.gateway.domain.documents import NAME_CHARACTERS_MAX
-from services.gateway.openapi.answers import Objects, Pagination, Time
-from services.gateway.openapi.errors import Strict
+from services.gateway.openapi.answers import Objects, Pagination
 from services.gateway.openapi.words import Answer, Body, Doc, Param
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS_MAX)]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.painter.answers import Account, Models, Options, Styles
+from libs.chassis.answers import Account
+from services.painter.answers import Models, Options, Styles
 from tests.integration.gateway.test_gateway_walls import new_key, token_of
 from tests.integration.painter.studio import Studio, open_studio
 
