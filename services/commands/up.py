@@ -79,7 +79,10 @@ async def _up(settings: Settings, wish: Wish) -> None:
     if not starting.done():
         err.print("stopping: work in hand is finished first", style="dim")
         await _give_time(starting)
-    starting.result()
+    if starting.cancelled():
+        err.print("stopped before the house was up; everything is kept", style="dim")
+    else:
+        starting.result()
 
 
 async def _give_time(starting: asyncio.Task[None]) -> None:

@@ -1,7 +1,10 @@
-"""`studio up` listens where its settings say, and refuses what is no port."""
+"""`studio up` listens where its settings say, and can be stopped while it starts."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -34,6 +37,19 @@ def test_the_settings_of_ports_are_heard(asked: dict[str, Any]):
     ports = {"STUDIO_GATEWAY_PORT": "18188", "STUDIO_PAINTER_PORT": "13035"}
     CliRunner().invoke(cli.app, ["up"], env=ports)
     assert (asked["port"], asked["painter_port"]) == (18188, 13035)
+
+
+def test_a_start_that_is_called_off_ends_without_a_complaint(monkeypatch: pytest.MonkeyPatch):
+    @asynccontextmanager
+    async def live(_settings: Settings, **_: Any) -> AsyncIterator[None]:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+        yield
+
+    monkeypatch.setattr(living, "live", live)
+    told = CliRunner().invoke(cli.app, ["up"])
+    assert told.exit_code == 0, told.exception
+    assert "stopped before the house was up" in told.output
 
 
 def test_the_command_line_goes_before_the_settings(asked: dict[str, Any]):
