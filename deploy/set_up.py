@@ -9,6 +9,7 @@ wheels that pip was told about is handed over to it. Where uv fails, plain pip d
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -32,9 +33,8 @@ def main() -> int:
         return 1
     purpose = sys.argv[1] if len(sys.argv) > 1 else "run"
     python = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
-    if not python.exists():
-        print("making .venv", flush=True)
-        venv.create(VENV, with_pip=True)
+    if not python.exists() and not make_venv():
+        return 1
     wanted = f"{ROOT}[{EXTRAS[purpose]}]"
     print(f"installing hanzo-studio[{EXTRAS[purpose]}] (a few minutes the first time)", flush=True)
     if not (with_uv(python, wanted) or with_pip(python, wanted)):
@@ -53,6 +53,21 @@ def main() -> int:
         fetch_clients(python)
         (VENV / "ready-run").touch()
     return 0
+
+
+def make_venv() -> bool:
+    """Make `.venv`; where this Python lacks a part for that, say so and leave nothing half made."""
+    print("making .venv", flush=True)
+    try:
+        venv.create(VENV, with_pip=True)
+    except subprocess.CalledProcessError:
+        shutil.rmtree(VENV, ignore_errors=True)
+        sys.stderr.write(
+            "this Python cannot put pip into an environment; on Debian and Ubuntu "
+            "`apt-get install python3-venv` mends that\n"
+        )
+        return False
+    return True
 
 
 def fetch_clients(python: Path) -> None:
