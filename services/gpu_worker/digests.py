@@ -24,7 +24,7 @@ class Digests:
     def begin(self, files: Mapping[str, File]) -> None:
         """Begin to read files, by the names that they will be asked for under."""
         for file in files.values():
-            if file not in self._known:
+            if file not in self._known or _failed(self._known[file]):
                 self._known[file] = self._reader.submit(_sha256, Path(file[0]))
 
     def within(self, seconds: float, files: Mapping[str, File]) -> dict[str, str] | None:
@@ -39,6 +39,11 @@ class Digests:
         """Return the digests, waiting for those that are still being read."""
         self.begin(files)
         return {name: self._known[file].result() for name, file in files.items()}
+
+
+def _failed(reading: Future[str]) -> bool:
+    """Say whether a file could not be read; the next run may find it readable again."""
+    return reading.done() and reading.exception() is not None
 
 
 def _sha256(path: Path) -> str:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import httpx
 
 ANSWER_TOKENS_MAX: Final = 300
-ANSWER_BYTES_MAX: Final = 262_144
 TEMPERATURE: Final = 0.7
 INSTRUCTION: Final = (
     "You rewrite short descriptions of pictures for an image model. Keep the subject and every "

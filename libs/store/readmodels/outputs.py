@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import BigInteger, Column, Index, Integer, Select, Table, Text, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    Select,
+    Table,
+    Text,
+    any_,
+    cast,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.events.base import Event
@@ -195,9 +208,10 @@ async def of_prompts(
     wanted = list(prompt_ids)
     rows = await _rows(
         connection,
-        _COUNTING.where(OUTPUTS.c.tenant == tenant, OUTPUTS.c.prompt_id.in_(wanted)).order_by(
-            OUTPUTS.c.first_seq, OUTPUTS.c.index
-        ),
+        # One parameter: a long history has more ids than a statement may have parameters.
+        _COUNTING.where(
+            OUTPUTS.c.tenant == tenant, OUTPUTS.c.prompt_id == any_(cast(wanted, ARRAY(Text)))
+        ).order_by(OUTPUTS.c.first_seq, OUTPUTS.c.index),
     )
     by_prompt: dict[str, list[OutputRow]] = {prompt_id: [] for prompt_id in wanted}
     for row in rows:

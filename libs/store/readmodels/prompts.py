@@ -273,7 +273,9 @@ async def history(
     """Return ended prompts in the order in which they ended, oldest first.
 
     Without `offset` these are the newest `max_items`, with it the ones after so many of the
-    oldest. With `before` they are the newest of those that ended before that prompt. Prompts that were hidden, or cancelled before a worker had them, leave no history.
+    oldest. With `before` they are the newest of those that ended before that prompt, which must be
+    of the same user. Prompts that were hidden, or cancelled before a worker had them, leave no
+    history.
     """
     query = select(PROMPTS).where(PROMPTS.c.tenant == tenant, IN_HISTORY)
     if user_id is not None:
@@ -284,6 +286,8 @@ async def history(
         end = select(PROMPTS.c.ended_seq).where(
             PROMPTS.c.tenant == tenant, PROMPTS.c.prompt_id == before
         )
+        if user_id is not None:
+            end = end.where(PROMPTS.c.user_id == user_id)
         query = query.where(PROMPTS.c.ended_seq < end.scalar_subquery())
     if offset > 0:
         # The place is found in the index alone; rows before it are wide and would be read in vain.

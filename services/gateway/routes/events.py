@@ -106,7 +106,12 @@ class EventRoutes:
             yield RETRY
             return
         hub, key = self.gateway.hub, (who.tenant, prompt_id)
-        listener = hub.listen(key)
+        try:
+            listener = hub.listen(key)
+        except Unavailable:
+            # The last place was taken since it was looked for, and the answer has begun.
+            yield RETRY
+            return
         try:
             async for text in self._told(story, listener, after):
                 yield text

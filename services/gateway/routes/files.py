@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import ParamSpec, TypeVar
@@ -18,7 +17,7 @@ from libs.core.errors import Refused
 from libs.core.jsonvalue import Json
 from services.gateway.domain.names import file_asked_for, folder_of, kind_of, upload_name
 from services.gateway.domain.ranges import byte_range
-from services.gateway.files import File, Upload
+from services.gateway.files import File, Upload, sha256_of
 from services.gateway.forms import read_form
 from services.gateway.gateway import Gateway
 from services.gateway.http import parse_json
@@ -75,7 +74,7 @@ class FileRoutes:
         elif channel != "rgba":
             data, mime = await self._drawn(render_channel, file.data, channel)
             file = replace(file, data=data, mime=mime)
-        return served(request, file)
+        return await served(request, file)
 
     async def upload_image(self, request: Request) -> Response:
         """Keep a picture for LoadImage: form fields `image`, `overwrite`, `type`, `subfolder`."""
@@ -152,9 +151,9 @@ def _channel(name: str) -> Channel:
     )
 
 
-def served(request: Request, file: File) -> Response:
+async def served(request: Request, file: File) -> Response:
     """Answer with a file, or the part of it that is asked for."""
-    tag = f'"{hashlib.sha256(file.data).hexdigest()}"'
+    tag = f'"{await sha256_of(file.data)}"'
     inline = file.mime.startswith(SHOWN_INLINE) and file.mime not in NEVER_INLINE
     name = f'filename="{file.name}"'
     if not file.name.isascii() or '"' in file.name or "\\" in file.name:

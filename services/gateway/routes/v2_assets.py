@@ -92,7 +92,8 @@ class AssetRoutes:
     async def content(self, request: Request) -> Response:
         """Return the bytes of an asset, or the part that is asked for."""
         who = await self.gateway.who(request)
-        return served(request, await self.gateway.assets.read(who, request.path_params["id"]))
+        file = await self.gateway.assets.read(who, request.path_params["id"])
+        return await served(request, file)
 
 
 def base_url(request: Request) -> str:

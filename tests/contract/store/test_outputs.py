@@ -78,3 +78,11 @@ async def test_a_page_of_history_gets_all_its_outputs_at_once(database):
     async with reading(database) as connection:
         found = await outputs.of_prompts(connection, TENANT, [P1, P2])
     assert {prompt: len(rows) for prompt, rows in found.items()} == {P1: 1, P2: 0}
+
+
+async def test_a_page_of_history_may_be_longer_than_a_statement_has_parameters(database):
+    await apply(database, lives.success(P1))
+    long = [P1, *(str(number) for number in range(33_000))]
+    async with reading(database) as connection:
+        found = await outputs.of_prompts(connection, TENANT, long)
+    assert len(found[P1]) == 1

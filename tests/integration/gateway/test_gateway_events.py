@@ -186,3 +186,13 @@ async def test_what_is_not_there_or_not_ones_own_is_not_found(engine: AsyncEngin
         assert (await house.http.get(path)).status_code == 401
         bad = await house.http.get(path, headers={**ann, "Last-Event-ID": "x"})
         assert (bad.status_code, bad.json()["error"]["type"]) == (400, "invalid_number")
+
+
+async def test_a_stream_for_which_the_last_place_is_taken_ends_without_a_fault(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    house.accept_all()
+    prompt_id = await house.post()
+    monkeypatch.setattr(events.EventRoutes, "_check_room", lambda _routes: None)
+    house.gateway.hub.sockets_max = 0
+    assert await follow(house, prompt_id) == []

@@ -26,6 +26,15 @@ def test_a_file_that_went_away_is_an_error(tmp_path):
         Digests().of({"vae/x": (str(tmp_path / "gone"), "1-1")})
 
 
+def test_a_file_that_could_not_be_read_once_is_read_again(tmp_path):
+    path, digests = tmp_path / "x.safetensors", Digests()
+    with pytest.raises(FileNotFoundError):
+        digests.of({"vae/x": (str(path), "3-1")})
+    path.write_bytes(b"one")
+    found = digests.of({"vae/x": (str(path), "3-1")})
+    assert found == {"vae/x": hashlib.sha256(b"one").hexdigest()}
+
+
 def test_a_model_of_several_files_changes_its_digest_with_any_of_them(tmp_path):
     root = tmp_path / "turbo"
     (root / "unet").mkdir(parents=True)
