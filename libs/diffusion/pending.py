@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
+import torch
 from torch import Tensor
 
 from libs.diffusion.picture import Picture
+
+# Held by whoever computes beside the samplers: one at a time, since each needs memory.
+ASIDE: Final = threading.Lock()
+
+
+class Aside:
+    """A place beside the samplers for work whose inputs are ready now.
+
+    On a GPU that is a stream of its own; on the samplers' stream it would stand in line behind
+    steps that were asked for long before they are taken.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        on_gpu = device.type == "cuda"
+        self._ready = torch.cuda.current_stream(device).record_event() if on_gpu else None
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute here; what is made must be on the host when the block is left."""
+        with ASIDE:
+            if self._ready is None:
+                yield
+                return
+            stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+            stream.wait_event(self._ready)
+            with torch.cuda.stream(stream):
+                yield
 
 
 class PendingPicture(Picture):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -37,6 +38,8 @@ class ModelCache:
         self._outlines: OrderedDict[Hashable, nn.Module] = OrderedDict()
         self._sizes: dict[Hashable, int] = {}
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._users: list[int] = []
         self._watch: Watch = _unwatched
 
     def watch(self, loading: Watch) -> None:
@@ -70,6 +73,28 @@ class ModelCache:
         with self._lock:
             return self._loaded.get(key)
 
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """Compute with a network: nothing that other threads load takes its room until it is done.
+
+        Nothing may be loaded inside.
+        """
+        me = threading.get_ident()
+        with self._changed:
+            self._users.append(me)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users.remove(me)
+                self._changed.notify_all()
+
+    @property
+    def has_room_aside(self) -> bool:
+        """Say whether two networks can compute at once: both need room beside their weights."""
+        memory = self._memory
+        return memory is None or memory.free_bytes() >= 2 * memory.reserve_bytes
+
     def outline(self, key: Hashable, make: Callable[[], M]) -> M:
         """Return a network without numbers, made once; only the last few are kept."""
         with self._lock:
@@ -94,8 +119,14 @@ class ModelCache:
         return place(network, device, self._memory, self.bytes_max - self.bytes_used)
 
     def _make_room(self, size: int, device: torch.device | None) -> None:
-        """Let go of the longest unused until there is room, or nothing is left to let go of."""
+        """Let go of the longest unused until there is room, or nothing is left to let go of.
+
+        What another thread computes with would be let go of in name only: that is waited for.
+        """
         while self._loaded and not self._has_room(size, device):
+            if set(self._users) - {threading.get_ident()}:
+                self._changed.wait()
+                continue
             del self._sizes[self._loaded.popitem(last=False)[0]]
             _return_device_memory()
 
@@ -123,6 +154,13 @@ class Resident(Generic[M_co]):
     def get(self) -> M_co:
         """Return the network, loading it if need be."""
         return self.cache.get(self.key, self.load, self.device)
+
+    @contextmanager
+    def used(self) -> Iterator[M_co]:
+        """Give the network to compute with; nothing else may be loaded inside."""
+        network = self.get()
+        with self.cache.using():
+            yield network
 
     def outline(self) -> M_co:
         """Return a network with the names and sizes of this one, its numbers of no matter."""

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from libs.core.errors import Refused
 from libs.diffusion.architectures.base import LatentFormat
-from libs.diffusion.pending import PendingPicture
+from libs.diffusion.offload import is_lodged
+from libs.diffusion.pending import Aside, PendingPicture
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
 from libs.diffusion.values import PIXELS_PER_CELL, Latents, Mask, Picture
@@ -41,10 +42,20 @@ class Vae:
 
     def decoding(self, latent: Latents) -> tuple[Picture, Callable[[], None] | None]:
         """Turn latents into pictures, and return what makes them if they are not made yet."""
-        if not self.meanwhile:
+        if not self.meanwhile or not self._may_wait():
             return self.decode(latent), None
-        pending = PendingPicture(lambda: self._colours(latent))
+        aside = Aside(self.placement.device)
+
+        def make() -> Tensor:
+            with aside.computing():
+                return self._colours(latent)
+
+        pending = PendingPicture(make)
         return pending, pending.settle
+
+    def _may_wait(self) -> bool:
+        """Say whether the network may compute beside another: not where its layers come and go."""
+        return not is_lodged(self.network.get()) and self.network.cache.has_room_aside
 
     def _colours(self, latent: Latents) -> Tensor:
         return ((self.decoded(latent.samples) + 1.0) / 2.0).clamp(0, 1).movedim(1, -1)
@@ -52,11 +63,11 @@ class Vae:
     @torch.inference_mode()
     def decoded(self, samples: Tensor) -> Tensor:
         """Return latents as pictures [count, 3, height, width], about -1 to 1, on the CPU."""
-        network = self.network.get()
-        decoded = [
-            network.decode(self._placed(sample), return_dict=False)[0].float().cpu()
-            for sample in torch.split(samples, 1)
-        ]
+        with self.network.used() as network:
+            decoded = [
+                network.decode(self._placed(sample), return_dict=False)[0].float().cpu()
+                for sample in torch.split(samples, 1)
+            ]
         return torch.cat(decoded)
 
     def encode(self, image: Picture) -> Latents:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import structlog
 
 from libs.artifacts.base import Artifacts
 from libs.bus.base import Bus
 from libs.core.errors import Refused, StudioError, Unavailable
-from libs.core.profiles import FAST
 from libs.decider import Folds, transact
 from libs.events.asks import LEASE_SUBJECT, KnownAttempt, LeaseAnswer, LeaseAsk
 from libs.events.base import SYSTEM_TENANT, subject
@@ -32,7 +31,7 @@ from libs.events.worker import (
 from libs.sealed.base import Vault
 from libs.telemetry.logs import name_worker
 from libs.weights.folder import Inventory, ModelFolder
-from services.gpu_worker import metrics
+from services.gpu_worker import company, metrics
 from services.gpu_worker.child import EngineChild
 from services.gpu_worker.describing import files_told
 from services.gpu_worker.domain import presence
@@ -257,12 +256,12 @@ class Agent:
 
     @property
     def _has_room(self) -> bool:
-        """Say whether one more run can be executed; an exact one has no company."""
-        if not self.jobs:
-            return True
-        if len(self.jobs) >= self.settings.runs_at_once or not self.engine.takes_more:
-            return False
-        return all(job.wish == FAST for job in self.jobs.values())
+        """Say whether one more run can be executed."""
+        jobs, settings = self.jobs.values(), self.settings
+        return not jobs or (
+            self.engine.takes_more
+            and company.has_room(jobs, settings.runs_at_once, overlaps=settings.overlap)
+        )
 
     async def _ask(self) -> LeaseAnswer | None:
         hello = self.engine.hello or {}
@@ -277,16 +276,14 @@ class Agent:
                 f"{folder}/{name}" for folder in self.inventory for name in self.inventory[folder]
             ),
             node_types=types_of(hello),
-            warm=self.warm,
+            warm=company.warm(self.jobs.values(), self.warm),
             done_prompt_id=done_prompt_id,
             done_attempt=done_attempt,
             known=tuple(
                 KnownAttempt(tenant=tenant, prompt_id=prompt_id, attempt=attempt)
                 for tenant, prompt_id, attempt in (*self.jobs, *self._done)
             ),
-            beside=len(self.jobs),
-            beside_vram_mib=sum({job.needs: job.vram_mib for job in self.jobs.values()}.values()),
-            beside_weights=tuple(sorted({n for job in self.jobs.values() for n in job.needs})),
+            **cast("dict[str, Any]", company.beside(self.jobs.values())),
         )
         try:
             data = await self.bus.ask(
@@ -364,7 +361,7 @@ class Agent:
             stop_seconds=self.settings.stop_seconds,
             previews=submitted.wants_previews and self.may_preview(answer.tenant),
             profile=self.settings.profile,
-            opened=self._moved.set,
+            moved=self._moved.set,
         )
 
     # Leaving.

@@ -91,6 +91,7 @@ class EngineContext:
     on_step: Callable[[str, int, int], None]
     on_preview: Callable[[str, Callable[[], bytes]], None]
     lent: Callable[[], AbstractContextManager[None]] = nullcontext
+    before_saving: Callable[[], None] = lambda: None
 
     @property
     def extra_pnginfo(self) -> JsonObject:
@@ -130,4 +131,5 @@ class EngineContext:
 
     def save(self, file: OutputFile) -> SavedFile:
         """Keep a file under the next free name."""
+        self.before_saving()
         return self.calls.save(self.job.mark, self.node_id, file)

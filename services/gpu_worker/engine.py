@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
@@ -61,10 +61,11 @@ Turn: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 class Engine:
-    """One job after the other, on the main thread; a second thread hears the agent.
+    """One job after the other, each on a thread of its own; one more thread hears the agent.
 
-    Jobs that need not repeat their bytes may be executed beside each other, on threads of their
-    own; one that must is begun when they are done, and nothing is begun beside it.
+    Jobs that need not repeat their bytes may be executed beside each other; one that must is
+    begun when the others have computed all, and nothing is begun beside it. A job that has only
+    files to make is in nobody's way.
     """
 
     def __init__(self, link: Link) -> None:
@@ -114,17 +115,16 @@ class Engine:
         while True:
             order = self.orders.next()
             job = None if order.kind == FREE else Job.of(order.facts)
-            alone = backend.turns is None or job is None or job.profile == EXACT
+            alone = job is None or job.profile == EXACT
             self.crew.wait(alone=alone)
             # Until here it could be stopped without having begun.
             if not self.orders.take(order):
                 continue
             if job is None:
                 self._free(memory, backend, order)
-            elif alone:
-                self._execute(executor, backend, job)
             else:
-                self.crew.beside(partial(self._execute, executor, backend, job))
+                work = partial(self._execute, executor, backend, job)
+                self.crew.begin(work, alone=alone, scope=job.scope)
 
     def _free(self, memory: ResultMemory, backend: Backend | PortableBackend, wish: Frame) -> None:
         """Let go of networks and results that are kept for later; nothing is executed now."""
@@ -160,6 +160,8 @@ class _Execution:
         self.places: dict[str, JsonObject] = {}
         self.wrong: JsonObject = {}
         self.weights: dict[str, File] = {}
+        self._ground: JsonObject | None = None
+        self._place = engine.crew.place
         self._at = ""
         self._lock = threading.Lock()
         self._began: dict[str, float] = {}
@@ -172,7 +174,7 @@ class _Execution:
             share = self._execute()
             with self.watch.part("digest weights"):
                 digests = self.engine.digests.of(self.weights)
-            kind, facts = "finished", self.backend.facts(digests, self.job.profile)
+            kind, facts = "finished", self._facts(digests)
             if share.together:
                 cast("JsonObject", facts["fingerprint"])["batch"] = share.told()
         except Interrupted as stopped:
@@ -240,6 +242,15 @@ class _Execution:
             "real_node": place.real,
         }
 
+    def computed(self) -> None:
+        """Tell that only files are still made: another job may begin in the meantime.
+
+        Under the exact profile pictures are decoded already, and saving computes nothing.
+        """
+        self._ground = self._facts({})
+        self.engine.crew.finish(computes=self.job.profile != EXACT)
+        self._tell("computed")
+
     def blocked(self, node_id: str, message: str) -> None:
         """Tell why a node is not executed, while the run goes on."""
         self._held_up(node_id, "ExecutionBlocked", f"Execution Blocked: {message}")
@@ -282,6 +293,7 @@ class _Execution:
                 on_step=self.step,
                 on_preview=self.preview,
                 lent=lent,
+                before_saving=partial(self._place.wait_for_earlier, self.check),
             )
 
         with self.watch.part("plan"):
@@ -295,7 +307,9 @@ class _Execution:
         if sharing and task:
             with self.watch.part("take shared results"):
                 sharing.take(task)
-        self.executor.execute(made.graph, plan, context_of, self, self.job.sharing, taken)
+        self.executor.execute(
+            made.graph, plan, context_of, self, self.job.sharing, taken, self.computed
+        )
         task = task or self._task(made, plan)
         if sharing and task:
             with self.watch.part("share results"):
@@ -306,10 +320,18 @@ class _Execution:
         digests = self.engine.digests.within(DIGEST_SECONDS, self.weights)
         if digests is None:
             return None
-        ground = json.dumps(self.backend.facts({}, self.job.profile)["fingerprint"], sort_keys=True)
+        ground = json.dumps(self._facts({})["fingerprint"], sort_keys=True)
         ground += self.engine.packs_digest
         names = made.shared_names(plan, digests, ground)
         return Task(_mark(self.job), self.job.sharing, made.graph, plan, made.catalogue, names)
+
+    def _facts(self, digests: Mapping[str, str]) -> JsonObject:
+        """Return what the results rest on, as it was when they were computed."""
+        facts = self.backend.facts(digests, self.job.profile)
+        if self._ground is None:
+            return facts
+        found, then = (cast("JsonObject", one["fingerprint"]) for one in (facts, self._ground))
+        return {**facts, **self._ground, "fingerprint": {**found, **then}}
 
     def _prepared(self) -> Prepared:
         """Check the graph once more, and know which weights it takes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -54,17 +54,22 @@ class Executor:
         report: Report,
         scope: str = "",
         taken: Taken = nullcontext,
+        computed: Callable[[], None] = lambda: None,
     ) -> Executed:
         """Execute what is not remembered, each node inside `taken`; raise NodeFailed or Interrupted.
 
         An Interrupted names the node in its facts. What finished before either is remembered.
+        `computed` is called when all nodes were executed and only what they show is being made;
+        another plan may be begun then, and one that wants the same results waits for them here.
         """
+        self.memory.settle(scope, plan.fingerprints.values(), report.check)
         growing = GrowingGraph(graph, self.catalogue)
         holding = Holding(growing, plan, self.memory, scope)
         caller = Caller(self.types, growing, report, self.instances, scope)
-        run = Run(holding, caller, context_of, taken)
+        run = Run(holding, caller, context_of, taken, computed)
         try:
             run.execute()
         finally:
             caller.give_back()
+            holding.close()
         return Executed(tuple(run.executed), holding.cached, run.ui)

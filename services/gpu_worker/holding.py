@@ -33,6 +33,7 @@ class Holding:
         self.unknown = self._find()
         self.cached = tuple(node_id for node_id in plan.order if node_id not in self.unknown)
         self.asked: dict[str, set[str]] = {}
+        self._promised: set[str] = set()
         self._needs = Counter(
             source for node_id in self.unknown for source in graph.sources(node_id)
         )
@@ -46,7 +47,7 @@ class Holding:
         if node_id in self._looked_for:
             return False
         self._looked_for.add(node_id)
-        name = None if self._is_never_shared(node_id) else self.names.of(node_id)
+        name = self._name(node_id)
         found = None if name is None else self.memory.get(self.scope, name)
         if found is not None:
             self.results[node_id] = found
@@ -91,11 +92,26 @@ class Holding:
         if self._keeps_all or self._needs[node_id]:
             self.results[node_id] = result
 
+    def promise(self, node_id: str) -> None:
+        """Say that a result will be remembered when its files are made."""
+        name = self._name(node_id)
+        if name is not None and name not in self._promised:
+            self._promised.add(name)
+            self.memory.promise(self.scope, name)
+
     def remember(self, node_id: str, result: Result) -> None:
         """Keep a result for later executions."""
-        name = self.names.of(node_id)
-        if name is not None and not self._is_never_shared(node_id):
+        name = self._name(node_id)
+        if name is not None:
             self.memory.put(self.scope, name, result)
+            if name in self._promised:
+                self._promised.discard(name)
+                self.memory.release(self.scope, name)
+
+    def close(self) -> None:
+        """Take back what was promised and never came."""
+        while self._promised:
+            self.memory.release(self.scope, self._promised.pop())
 
     def need(self, sources: Iterable[str]) -> None:
         """Count on results; each is to be released."""
@@ -129,6 +145,10 @@ class Holding:
                 unknown.add(node_id)
                 waiting.extend(self.graph.sources(node_id))
         return unknown
+
+    def _name(self, node_id: str) -> str | None:
+        """Return under what a result is remembered, if it is."""
+        return None if self._is_never_shared(node_id) else self.names.of(node_id)
 
     def _is_never_shared(self, node_id: str) -> bool:
         """Say that a node makes files: every prompt has its own."""

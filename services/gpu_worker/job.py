@@ -11,7 +11,7 @@ import structlog
 
 from libs.core.errors import NotFound, Refused, StudioError, Unavailable
 from libs.core.jsonvalue import Json, JsonObject
-from libs.core.profiles import EXACT, PROFILES
+from libs.core.profiles import EXACT
 from libs.events.base import Sealed
 from libs.events.execution import (
     ExecutionFailed,
@@ -28,6 +28,7 @@ from libs.sealed.base import Vault
 from libs.telemetry import tracing
 from libs.weights.folder import Inventory
 from services.gpu_worker.child import DIED, ENDINGS, EngineChild, Line
+from services.gpu_worker.company import profile_of
 from services.gpu_worker.domain.shown import PLACE, placed, taken_apart
 from services.gpu_worker.files import Files
 from services.gpu_worker.frames import Frame, number, output_file
@@ -44,8 +45,8 @@ ENGINE_CRASHED: Final = "EngineCrashed"
 class Job:
     """What is needed for one attempt; `ended` says that the engine has nothing more to tell.
 
-    `wish` is the profile that it is executed in, empty until the workflow was opened; then
-    `opened` is called.
+    `wish` is the profile that it is executed in, empty until the workflow was opened; `computed`
+    says that only files are still being made. `moved` is called when one of the two changes.
     """
 
     outlet: Outlet
@@ -58,8 +59,9 @@ class Job:
     stop_seconds: float
     previews: bool = False
     profile: str = EXACT
-    opened: Callable[[], None] = lambda: None
+    moved: Callable[[], None] = lambda: None
     wish: str = ""
+    computed: bool = False
     stopping: bool = False
     ended: bool = False
     outcome: str = "abandoned"
@@ -147,7 +149,7 @@ class Job:
         self._heard.on = tracing.recording(tracing.current())
         extra = workflow.get("extra_data")
         self.wish = profile_of(extra, self.profile)
-        self.opened()
+        self.moved()
         pnginfo = extra.get("extra_pnginfo") if isinstance(extra, dict) else None
         weights: JsonObject = {
             folder: {name: [str(file.path), file.content] for name, file in files.items()}
@@ -187,8 +189,8 @@ class Job:
                     await self._blocked(frame.facts)
                 case "save" | "read_input" | "digest" | "known_results" | "fetch_result":
                     await self._answer(frame)
-                case "keep_result":
-                    self.files.results.keep(str(frame.facts["digest"]), frame.blobs[0])
+                case "keep_result" | "computed":
+                    self._note(frame)
                 case "finished":
                     await self._finished(frame.facts)
                 case "failed":
@@ -269,6 +271,14 @@ class Job:
                 executed=_ids(facts),
             )
         )
+
+    def _note(self, frame: Frame) -> None:
+        """Take in what needs no answer."""
+        if frame.kind == "computed":
+            self.computed = True
+            self.moved()
+        else:
+            self.files.results.keep(str(frame.facts["digest"]), frame.blobs[0])
 
     async def _answer(self, frame: Frame) -> None:
         try:
@@ -380,12 +390,6 @@ class Job:
             "worker_id": self.outlet.worker_id,
             "order": order,
         }
-
-
-def profile_of(extra: Json, default: str) -> str:
-    """Return the profile that a prompt asks for, the worker's if it asks for none."""
-    wish = extra.get("profile") if isinstance(extra, dict) else None
-    return wish if isinstance(wish, str) and wish in PROFILES else default
 
 
 def _said(message: str) -> JsonObject:

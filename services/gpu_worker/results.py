@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from libs.core.jsonvalue import JsonObject
 
 # What a result takes beside its values, so that small ones are not free.
 RESULT_BYTES = 1024
+# How often one that waits for a result looks whether it was stopped.
+LOOK_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class ResultMemory:
         self.bytes_max = bytes_max
         self.bytes_used = 0
         self._results: OrderedDict[tuple[str, str], Result] = OrderedDict()
-        self._lock = threading.Lock()
+        self._promised: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Condition()
 
     def get(self, scope: str, fingerprint: str) -> Result | None:
         """Return a remembered result."""
@@ -64,6 +69,28 @@ class ResultMemory:
             self.bytes_used += result.size_bytes
             while self.bytes_used > self.bytes_max:
                 self._forget(next(iter(self._results)))
+
+    def promise(self, scope: str, fingerprint: str) -> None:
+        """Say that a result is about to be remembered; `release` follows, whatever becomes of it."""
+        with self._lock:
+            self._promised[scope, fingerprint] += 1
+
+    def release(self, scope: str, fingerprint: str) -> None:
+        """Say that a promised result is here, or will never be."""
+        with self._lock:
+            self._promised[scope, fingerprint] -= 1
+            self._promised += Counter()  # What is at zero is forgotten.
+            self._lock.notify_all()
+
+    def settle(
+        self, scope: str, fingerprints: Iterable[str], check: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait until none of these is promised; `check` raises if nobody wants them any more."""
+        wanted = {(scope, fingerprint) for fingerprint in fingerprints}
+        with self._lock:
+            while not wanted.isdisjoint(self._promised):
+                self._lock.wait(LOOK_SECONDS)
+                check()
 
     def fingerprints(self, scope: str) -> tuple[str, ...]:
         """Return what is remembered for a scope, the longest unused first."""

@@ -52,9 +52,15 @@ class Run:
     """One execution, from the first node to the last."""
 
     def __init__(
-        self, holding: Holding, caller: Caller, context_of: ContextOf, taken: Taken
+        self,
+        holding: Holding,
+        caller: Caller,
+        context_of: ContextOf,
+        taken: Taken,
+        computed: Callable[[], None],
     ) -> None:
         self.taken = taken
+        self.computed = computed
         self.holding = holding
         self.caller = caller
         self.context_of = context_of
@@ -82,6 +88,10 @@ class Run:
                     finish = self._proceed(node_id, aside)
                 if finish is not None:
                     finish() if finish.at_once else showing.begin(finish)
+            if showing.is_making:
+                # Whoever comes next may use them, while this thread waits for files.
+                self.caller.give_back()
+                self.computed()
 
     def finish(self, node: Node, result: Result) -> None:
         """Remember what a node made, and tell of it."""
@@ -250,6 +260,7 @@ class Run:
         self.schedule.finish(node.id)
         if not callable(ui):
             return Finish(self, node, Result(values, ui))
+        self.holding.promise(node.id)
         # Until the files are made they hold what they show; a failure names the inputs.
         said = {name: summary(value) for name, value in work.inputs.items()}
         return Finish(self, node, Result(values), ui, said)
@@ -284,5 +295,9 @@ class Finish:
     def __call__(self) -> None:
         result = self.result
         if self.shows is not None:
-            result = replace(result, ui=self.run.guarded(self.node, self.said, self.shows))
+            result = replace(result, ui=self.run.guarded(self.node, self.said, self._shown))
         self.run.finish(self.node, result)
+
+    def _shown(self) -> JsonObject | None:
+        self.run.report.check()
+        return self.shows() if self.shows is not None else None

@@ -88,6 +88,11 @@ class WorkerSettings(BaseSettings):
         description="Latents in one evaluation that several runs share; a picture under guidance "
         "counts twice.",
     )
+    overlap: bool = Field(
+        default=True,
+        description="Begin with the next run while the files of the one before are still made, "
+        "encoded and stored, under profile fast also while its pictures are decoded.",
+    )
     threads: int = Field(
         default=0, ge=0, le=256, description="CPU threads of the engine; 0 takes all cores."
     )

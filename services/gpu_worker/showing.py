@@ -42,6 +42,11 @@ class Showing:
         self._raise_first(PENDING_MAX - 1)
         self._pending.append(self._thread.submit(self._guarded, make))
 
+    @property
+    def is_making(self) -> bool:
+        """Say whether something is still to be made."""
+        return not all(made.done() for made in self._pending)
+
     def check(self) -> None:
         """Raise what went wrong in the meantime."""
         while self._pending and self._pending[0].done():

@@ -78,10 +78,9 @@ class Levers:
     def beside(self, turns: Turns) -> Levers:
         """Return what is done where runs are computed beside each other.
 
-        A step cache belongs to one course, and compiled blocks to one size of batch. One run
-        computes at a time, so that nothing is decoded in the meantime.
+        A step cache belongs to one course, and compiled blocks to one size of batch.
         """
-        return replace(self, turns=turns, step_cache=0.0, compiles=False, decodes_meanwhile=False)
+        return replace(self, turns=turns, step_cache=0.0, compiles=False)
 
     @property
     def changes_network(self) -> bool:

@@ -30,7 +30,6 @@ class FakeEngine:
         self.link = link
         self.jobs: queue.Queue[FakeJob] = queue.Queue()
         self.open: dict[str, FakeJob] = {}
-        self.batch = int(os.environ.get("STUDIO_ENGINE_BATCH", "1"))
 
     def hear(self) -> None:
         """Sort what the agent says."""
@@ -51,11 +50,7 @@ class FakeEngine:
         hello: Facts = {"pid": os.getpid(), "backend": "fake", "device": "none", "memory_mib": 8192}
         self.link.send("hello", {**hello, "software": {"fake": "1"}, "free_mib": 4096})
         while True:
-            job = self.jobs.get()
-            if self.batch == 1:
-                job.run()
-            else:
-                threading.Thread(target=job.run, daemon=True).start()
+            threading.Thread(target=self.jobs.get().run, daemon=True).start()
 
 
 class FakeJob:
@@ -120,6 +115,10 @@ class FakeJob:
             self.link.send("progress", {**node, "state": "running", "value": value, "total": steps})
             time.sleep(seconds)
         return None
+
+    def computed(self, node: Facts) -> None:
+        """Say that only files are still made."""
+        self.link.send("computed", {key: node[key] for key in ("prompt_id", "attempt")})
 
     def pid(self, node: Facts) -> None:
         """Say which process this is."""

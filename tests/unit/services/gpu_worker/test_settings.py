@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from libs.settings import Settings
 from services.gpu_worker.child import engine_environment, inherited
-from services.gpu_worker.job import profile_of
+from services.gpu_worker.company import profile_of
 from services.gpu_worker.settings import WorkerSettings
 
 
