@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+from libs.artifacts.base import ArtifactInfo
 from libs.artifacts.memory import MemoryArtifacts
 from libs.weights.folder import builtin_files
 from services.gpu_worker.settings import WorkerSettings
@@ -51,10 +52,10 @@ class SlowArtifacts(MemoryArtifacts):
 
     pause_seconds = 0.0
 
-    async def put(self, key: str, data: bytes, mime: str) -> None:
+    async def put(self, key: str, data: bytes, mime: str) -> ArtifactInfo:
         """Keep a file, after a while."""
         await asyncio.sleep(self.pause_seconds)
-        await super().put(key, data, mime)
+        return await super().put(key, data, mime)
 
 
 async def _rows(folder: Path, profile: str, pause: float) -> list[tuple[float, float]]:
