@@ -6,10 +6,8 @@ and results stay in memory between jobs.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import socket
 import sys
 import threading
@@ -38,6 +36,7 @@ from services.gpu_worker.calls import Calls
 from services.gpu_worker.context import EngineContext, Job
 from services.gpu_worker.crew import Crew, Orders
 from services.gpu_worker.digests import Digests, File
+from services.gpu_worker.dying import die_with_parent, end_with_thread
 from services.gpu_worker.executor import Executor
 from services.gpu_worker.failing import NodeFailed
 from services.gpu_worker.frames import FREE, Frame, Link, Mark, mark_of
@@ -49,13 +48,10 @@ from services.gpu_worker.results import ResultMemory
 from services.gpu_worker.sharing import Sharing, Task
 from services.gpu_worker.spans import Stopwatch, Watching
 
-PR_SET_PDEATHSIG: Final = 1
 # Small files are read before a run begins; it does not wait for large ones to know its results.
 DIGEST_SECONDS: Final = 0.3
 PREVIEW_SECONDS: Final = 0.25
 MIB: Final = 1024 * 1024
-# Threads of ours that must not end before the process does.
-THREADS: Final = frozenset({"hear", "job", "MainThread"})
 # Lends or takes the right to compute, where jobs are executed beside each other.
 Turn: TypeAlias = Callable[[], AbstractContextManager[None]]
 
@@ -367,22 +363,6 @@ def _mark(job: Job) -> JsonObject:
     return {"prompt_id": job.prompt_id, "attempt": job.attempt}
 
 
-def die_with_parent() -> None:
-    """Let the kernel end this process when the agent is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _end_with_thread(failure: threading.ExceptHookArgs) -> None:
-    """End the process with a thread of ours that failed: nobody else would tell of its job.
-
-    Threads that a node pack began for itself end alone.
-    """
-    sys.excepthook(failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
-    if failure.thread is None or failure.thread.name in THREADS:
-        os._exit(1)
-
-
 def open_engine() -> Backend | PortableBackend:
     """Open the engine that the environment names."""
     if os.environ.get("STUDIO_ENGINE", TORCH) == PORTABLE:
@@ -394,7 +374,7 @@ def main(open_it: Callable[[], Backend | PortableBackend] = open_engine) -> None
     """Serve the agent at the other end of the file descriptor given as the argument."""
     die_with_parent()
     set_up_logs("engine", form=TelemetrySettings().log)
-    threading.excepthook = _end_with_thread
+    threading.excepthook = end_with_thread
     link = Link(socket.socket(fileno=int(sys.argv[1])))
     engine = Engine(link)
     threading.Thread(target=engine.hear, name="hear", daemon=True).start()
