@@ -14,7 +14,7 @@ from libs.graph.schema_json import to_json
 from libs.nodes.packs.finder import OFFERED
 from libs.nodes.packs.loading import Watch, load_packs
 from libs.telemetry.logs import set_up_logs
-from services.gpu_worker import engine
+from services.gpu_worker import dying
 from services.gpu_worker.frames import Link
 from services.gpu_worker.importing import IMPORTING, LEFT_OUT
 
@@ -32,7 +32,7 @@ class Unchanged:
 def main() -> None:
     """Say hello, with what the folder holds."""
     set_up_logs("engine")
-    threading.excepthook = engine._end_with_thread
+    threading.excepthook = dying.end_with_thread
     link = Link(socket.socket(fileno=int(sys.argv[1])))
     watch = Watch(
         lambda name: link.send(IMPORTING, {"pack": name}),
