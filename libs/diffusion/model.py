@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol, cast
 
 import torch
@@ -202,12 +203,18 @@ class Model(Leading):
             placed = self._placed(call)
             for hear in hearers:
                 hear(placed)
-            return self.architecture.evaluate(network, placed)
+            return answer(placed)
 
         with ExitStack() as stack:
             stack.enter_context(self.levers.pulled(network))
             given = [stack.enter_context(patch.inject(network)) for patch in patches]
             hearers.extend(hear for hear in given if hear is not None)
+            answer = self.levers.replayed(
+                network,
+                self.placement.device,
+                patches,
+                partial(self.architecture.evaluate, network),
+            )
             yield evaluate
 
     def _beside_others(self, network: nn.Module, turns: Turns) -> Network:

@@ -40,7 +40,12 @@ class ModelCache:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._users: list[int] = []
+        self._spare: Callable[[], None] = lambda: None
         self._watch: Watch = _unwatched
+
+    def also_frees(self, spare: Callable[[], None]) -> None:
+        """Call `spare` before a network is let go of: it gives memory that is easily made anew."""
+        self._spare = spare
 
     def watch(self, loading: Watch) -> None:
         """Let `loading` do every load from now on, given the part's name."""
@@ -109,6 +114,7 @@ class ModelCache:
         with self._lock:
             self._loaded.clear()
             self._sizes.clear()
+        self._spare()
         _return_device_memory()
 
     def _placed(self, network: nn.Module, device: torch.device | None) -> Placed:
@@ -123,6 +129,9 @@ class ModelCache:
 
         What another thread computes with would be let go of in name only: that is waited for.
         """
+        if not self._has_room(size, device):
+            self._spare()
+            _return_device_memory()
         while self._loaded and not self._has_room(size, device):
             if set(self._users) - {threading.get_ident()}:
                 self._changed.wait()

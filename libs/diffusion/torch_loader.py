@@ -17,6 +17,7 @@ from libs.diffusion.adapters.blend import completed
 from libs.diffusion.adapters.lora import Lora
 from libs.diffusion.architectures.cogvideo import CogVideo
 from libs.diffusion.control.controlnet import ControlNet
+from libs.diffusion.fast.graphs import Graphs
 from libs.diffusion.fast.levers import DeviceFacts, Levers, choose
 from libs.diffusion.ip_adapter.adapter import IpAdapter
 from libs.diffusion.ip_adapter.network import build_ip_network, layer_numbers
@@ -62,7 +63,7 @@ class TorchLoader:
 
     `compatibility` is the number of the newest ComfyUI pull request whose numbers are followed,
     and `profile` says whether runs must repeat their bytes; those that need not may be computed
-    beside each other, by `turns`.
+    beside each other, by `turns`, and replayed out of `graphs`.
     """
 
     placement: Placement
@@ -70,6 +71,7 @@ class TorchLoader:
     compatibility: int = COMPATIBILITY_REFERENCE
     profile: str = EXACT
     turns: Turns | None = field(default=None, compare=False)
+    graphs: Graphs | None = field(default=None, compare=False)
 
     @property
     def shelf(self) -> Shelf:
@@ -80,7 +82,11 @@ class TorchLoader:
     def levers(self) -> Levers:
         """What the profile does on the device."""
         levers = choose(self.profile, DeviceFacts.of(self.placement.device))
-        return levers if self.turns is None or self.profile == EXACT else levers.beside(self.turns)
+        if self.profile == EXACT:
+            return levers
+        if self.graphs is not None:
+            levers = levers.replaying(self.graphs)
+        return levers if self.turns is None else levers.beside(self.turns)
 
     def as_profile(self, profile: str) -> TorchLoader:
         """Return a loader of another profile over the same cache."""

@@ -27,7 +27,7 @@ SOFTWARE: Final = ("torch", "diffusers", "transformers", "safetensors")
 class Backend:
     """A device, and the loader of its models, which takes seconds to import.
 
-    `turns` lets runs be computed beside each other.
+    `turns` lets runs be computed beside each other; up to `graphs_max` evaluations are replayed.
     """
 
     torch: Any
@@ -35,6 +35,7 @@ class Backend:
     models_mib: int
     precision: str = "auto"
     turns: Turns | None = None
+    graphs_max: int = 0
 
     @property
     def on_cuda(self) -> bool:
@@ -45,6 +46,7 @@ class Backend:
     def loader(self) -> TorchLoader:
         """The process-wide source of models."""
         from libs.diffusion.determinism import pin
+        from libs.diffusion.fast.graphs import CudaRecorder, Graphs
         from libs.diffusion.memory import CudaMemory
         from libs.diffusion.placement import Placement
         from libs.diffusion.precision import at_precision
@@ -56,7 +58,12 @@ class Backend:
         memory = CudaMemory(placement.device) if self.on_cuda else None
         models_mib = self.models_mib or int(self.memory_mib * MODELS_SHARE)
         cache = ModelCache(models_mib * MIB, memory)
-        return TorchLoader(at_precision(placement, self.precision), cache, turns=self.turns)
+        graphs = None
+        if self.graphs_max:
+            graphs = Graphs(self.graphs_max, CudaRecorder(placement.device))
+            cache.also_frees(graphs.free)
+        placement = at_precision(placement, self.precision)
+        return TorchLoader(placement, cache, turns=self.turns, graphs=graphs)
 
     @cached_property
     def name(self) -> str:
@@ -149,4 +156,5 @@ def open_backend() -> Backend:
         models_mib,
         os.environ.get("STUDIO_ENGINE_PRECISION", "auto"),
         Turns(runs, rows) if runs > 1 else None,
+        int(os.environ.get("STUDIO_ENGINE_CUDA_GRAPHS", "0")),
     )

@@ -85,6 +85,7 @@ def engine_environment(settings: WorkerSettings, home: Path | None = None) -> di
         "STUDIO_ENGINE_NODE_PACKS": _folder(settings.node_packs, home, "node_packs"),
         "STUDIO_ENGINE_BATCH": str(settings.runs_at_once),
         "STUDIO_ENGINE_BATCH_ROWS": str(settings.batch_rows),
+        "STUDIO_ENGINE_CUDA_GRAPHS": str(settings.cuda_graphs),
     }
 
 

@@ -6,9 +6,9 @@ import platform
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.core.profiles import EXACT, Profile
@@ -88,6 +88,15 @@ class WorkerSettings(BaseSettings):
         description="Latents in one evaluation that several runs share; a picture under guidance "
         "counts twice.",
     )
+    cuda_graphs: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="How many evaluations of diffusion networks are recorded as CUDA graphs and "
+        "replayed by runs of profile fast, one for each shape of latents and texts; each takes "
+        "memory, and the step cache is left out. 0 records none. Needs the torch engine on a GPU "
+        "and `batch` 1.",
+    )
     overlap: bool = Field(
         default=True,
         description="Begin with the next run while the files of the one before are still made, "
@@ -124,6 +133,18 @@ class WorkerSettings(BaseSettings):
     ask_seconds: float = Field(
         default=6.0, ge=0.1, le=60, description="How long to wait for the answer to an ask."
     )
+
+    @model_validator(mode="after")
+    def _graphs_can_be_replayed(self) -> Self:
+        """Refuse CUDA graphs where none can be recorded at all."""
+        if self.cuda_graphs:
+            if self.batch > 1:
+                raise ValueError(
+                    "cuda_graphs replays one size of batch: set batch to 1, or it to 0"
+                )
+            if self.device not in ("auto", "cuda") or self.is_portable:
+                raise ValueError("cuda_graphs needs the torch engine on device cuda; set it to 0")
+        return self
 
     @property
     def is_portable(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -13,12 +13,14 @@ from weakref import WeakSet
 
 import structlog
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from libs.core.profiles import FAST
+from libs.diffusion.fast.graphs import Graphs, obstacle
 from libs.diffusion.fast.step_cache import BLOCK_LISTS, StepCache
 from libs.diffusion.packed.tensor import PackedTensor
+from libs.sampling.control import Call
 from libs.sampling.turns import Turns
 
 log = structlog.get_logger(__name__)
@@ -74,6 +76,14 @@ class Levers:
     step_cache: float = 0.0
     decodes_meanwhile: bool = False
     turns: Turns | None = field(default=None, compare=False)
+    graphs: Graphs | None = field(default=None, compare=False)
+
+    def replaying(self, graphs: Graphs) -> Levers:
+        """Return what is done where evaluations are replayed.
+
+        A step cache decides on the host in the middle of an evaluation, which no replay does.
+        """
+        return replace(self, graphs=graphs, step_cache=0.0)
 
     def beside(self, turns: Turns) -> Levers:
         """Return what is done where runs are computed beside each other.
@@ -107,6 +117,22 @@ class Levers:
         with sdpa_kernel([ATTENTION[name] for name in self.attention], set_priority=True):
             yield
 
+    def replayed(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        patches: Sequence[object],
+        answer: Callable[[Call], Tensor],
+    ) -> Callable[[Call], Tensor]:
+        """Return how a network is asked in one course: replayed, where that is possible."""
+        if self.graphs is None:
+            return answer
+        why_not = obstacle(network, device, patches)
+        if why_not:
+            log.info("graphs_off", network=type(network).__name__, reason=why_not)
+            return answer
+        return self.graphs.lent(network, answer)
+
     @property
     def patches(self) -> tuple[StepCache, ...]:
         """What is changed of a network while it samples."""
@@ -119,6 +145,8 @@ class Levers:
             facts["attention"] = "sdpa:" + ">".join(self.attention)
         if self.compiles:
             facts["compiled"] = "regional"
+        if self.graphs is not None:
+            facts["cuda_graphs"] = f"up to {self.graphs.graphs_max}"
         if self.step_cache:
             facts["step_cache"] = f"{self.step_cache:g}"
         if self.decodes_meanwhile:

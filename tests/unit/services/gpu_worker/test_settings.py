@@ -77,3 +77,18 @@ def test_runs_are_executed_one_after_the_other_unless_a_worker_of_torch_is_told_
 def test_how_many_runs_and_latents_are_computed_at_once_is_bounded(name, value):
     with pytest.raises(ValidationError):
         WorkerSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"device": "cpu"}, "needs the torch engine on device cuda"),
+        ({"engine": "portable"}, "needs the torch engine on device cuda"),
+        ({"batch": 2}, "set batch to 1"),
+        ({"cuda_graphs": 65}, "less than or equal to 64"),
+    ],
+)
+def test_graphs_that_could_never_be_recorded_are_refused(changed, said):
+    WorkerSettings.model_validate({"engine": "torch", "cuda_graphs": 8})
+    with pytest.raises(ValidationError, match=said):
+        WorkerSettings.model_validate({"engine": "torch", "cuda_graphs": 8, **changed})
