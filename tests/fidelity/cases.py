@@ -49,7 +49,7 @@ CHOSEN = (
     "m_euler_normal",
     "m_euler_ancestral_karras",
     "m_dpmpp_2m_karras",
-    "s_dpmpp_sde",
+    "s_dpmpp_2m_sde",
     "s_uni_pc",
     "p_long_weight",
     "n_img2img_06",

@@ -63,7 +63,7 @@ class CudaRecorder:
                 work()
             torch.cuda.current_stream(self.device).wait_stream(stream)
             if self._pool is None:
-                self._pool = torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+                self._pool = torch.cuda.graph_pool_handle()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(
                 graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from services.gpu_worker.results import ResultMemory
+from tests.unit.libs.diffusion import tiny
 from tests.unit.libs.diffusion.test_diffusion_graphs import DEMO, pictures
 from tests.unit.libs.diffusion.tiny_adapters import photo, workflow, write_weights
 
@@ -59,6 +61,7 @@ def test_everything_in_one_graph_gives_the_same_pixels_again(house):
     assert pixels(first).shape == (256, 256, 3)
     digests = {hashlib.sha256(pixels(data).tobytes()).hexdigest() for data in (first, again)}
     assert len(digests) == 1
+    loader, memory = tiny.loader(), ResultMemory(2**26)
     for node, changed in (
         ("10", {"strength_model": 0.0, "strength_clip": 0.0}),
         ("14", {"weight": 0.0}),
@@ -67,7 +70,7 @@ def test_everything_in_one_graph_gives_the_same_pixels_again(house):
     ):
         other = copy.deepcopy(graph)
         other[node]["inputs"] |= changed
-        (without,) = pictures(house, other)
+        (without,) = pictures(house, other, loader, memory)
         assert not np.array_equal(pixels(without), pixels(first)), node
 
 
@@ -99,8 +102,13 @@ def test_what_one_sampler_made_leads_the_next_in_a_graph_of_everything(house):
         "34": {"class_type": "VAEDecode", "inputs": {"samples": ["33", 0], "vae": ["1", 2]}},
     }
     graph["20"]["inputs"]["image"] = ["34", 0]
-    (made,) = pictures(house, graph)
-    assert pixels(made).shape == (512, 512, 3)
+    loader, memory = tiny.loader(), ResultMemory(2**26)
+    (large,) = pictures(house, graph, loader, memory)
+    assert pixels(large).shape == (512, 512, 3)
+    # What leads the second sampler shows before the picture is enlarged.
+    graph["7"]["inputs"]["images"] = ["34", 0]
+    (made,) = pictures(house, graph, loader, memory)
+    assert pixels(made).shape == (128, 128, 3)
     for node, changed in (
         ("5", {"seed": 7}),
         ("31", {"strength": 0.0}),
@@ -108,5 +116,5 @@ def test_what_one_sampler_made_leads_the_next_in_a_graph_of_everything(house):
     ):
         other = copy.deepcopy(graph)
         other[node]["inputs"] |= changed
-        (without,) = pictures(house, other)
+        (without,) = pictures(house, other, loader, memory)
         assert not np.array_equal(pixels(without), pixels(made)), node

@@ -202,7 +202,7 @@ def test_a_union_is_told_the_type_of_its_hint(sdxl, tmp_path):
     net = loader.control_net(tiny.written(tmp_path / "union.safetensors", state))
     sides = texts(parts)
     ends = {
-        name: latent_of(parts, *net.of_type(name).applied_to_all(sides, HINT, 0.75))
+        name: latent_of(parts, *net.of_type(name).applied_to_all(sides, HINT, 0.75), steps=1)
         for name in ("auto", "openpose", "depth")
     }
     assert all(end.isfinite().all() for end in ends.values())
@@ -210,10 +210,10 @@ def test_a_union_is_told_the_type_of_its_hint(sdxl, tmp_path):
     assert not torch.allclose(ends["openpose"], ends["depth"])
     unknown = net.of_type(TYPES[6]).applied_to_all(sides, HINT, 0.75)
     with pytest.raises(Refused, match="ProMax"):
-        latent_of(parts, *unknown)
+        latent_of(parts, *unknown, steps=1)
     promax = loader.control_net(tiny.written(tmp_path / "promax.safetensors", union_state(8)))
     led = promax.of_type(TYPES[6]).applied_to_all(sides, HINT, 0.75)
-    assert not torch.allclose(latent_of(parts, *led), ends["auto"])
+    assert not torch.allclose(latent_of(parts, *led, steps=1), ends["auto"])
 
 
 def test_the_types_are_those_that_the_node_offers():

@@ -28,12 +28,17 @@ DATA = ROOT / "tests/data"
 DEMO = ROOT / "libs/weights/demo"
 
 
-def pictures(root: Path, graph: Any, loader: Any = None) -> list[bytes]:
-    """Execute a graph in `root` and return the files its pictures were saved in."""
+def pictures(
+    root: Path, graph: Any, loader: Any = None, memory: ResultMemory | None = None
+) -> list[bytes]:
+    """Execute a graph in `root` and return the files its pictures were saved in.
+
+    What `memory` knows of the graph is not executed again, as in an engine.
+    """
     parsed = parse(graph)
     outputs = [one for one, node in parsed.nodes.items() if node.type == "SaveImage"]
     loader = cast("Loader", loader or tiny.loader())
-    executed = Executor(load(), ResultMemory(2**26)).execute(
+    executed = Executor(load(), memory or ResultMemory(2**26)).execute(
         parsed,
         plan(parsed, Catalogue(schemas()), outputs),
         lambda node_id: LocalContext(

@@ -82,7 +82,7 @@ def answer_of(net: nn.Module, asked: list[Call] | None = None) -> Callable[[Call
             asked.append(given)
         (led, _), pooled = given.control["down"], given.extras["pooled"]
         made: Tensor = net(given.x * given.timestep[:, None] + given.context.mean(1))
-        return made + led + pooled  # type: ignore[no-any-return, operator]
+        return made + led + pooled
 
     return answer
 
@@ -147,7 +147,8 @@ def test_work_that_cannot_be_recorded_is_computed_and_other_work_is_recorded_aft
     def stubborn(given: Call) -> Tensor:
         if given.x.data_ptr() != own.x.data_ptr():
             raise RuntimeError("this needs the host")
-        return given.x * 2
+        made: Tensor = given.x * 2
+        return made
 
     own = call(1, device, 3)
     replayed = found.lent(net, stubborn)
