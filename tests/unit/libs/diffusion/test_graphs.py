@@ -80,9 +80,11 @@ def answer_of(net: nn.Module, asked: list[Call] | None = None) -> Callable[[Call
     def answer(given: Call) -> Tensor:
         if asked is not None:
             asked.append(given)
-        (led, _), pooled = given.control["down"], given.extras["pooled"]
-        made: Tensor = net(given.x * given.timestep[:, None] + given.context.mean(1))
-        return made + led + pooled
+        led, pooled = given.control["down"][0], given.extras["pooled"]
+        assert led is not None
+        told = given.x * given.timestep[:, None] + given.context.mean(1)
+        made: Tensor = net(told) + led + pooled
+        return made
 
     return answer
 
