@@ -48,7 +48,7 @@ async def test_the_next_run_begins_while_files_are_made_and_only_one_computes(tm
         await workshop.submit("p3", do(("save", "a")))
         await begun(workshop, "p1", "p2")
         assert workshop.kinds("p1") == ["ExecutionStarted"]
-        assert set(agent.jobs) == {("p1", 1), ("p2", 1)}
+        assert set(agent.jobs) == {("t", "p1", 1), ("t", "p2", 1)}
         for name in ("p1", "p2", "p3"):
             end = await workshop.house.ended(name)
             assert (end.outcome, end.attempt) == ("succeeded", 1)
@@ -91,5 +91,5 @@ async def test_without_overlap_a_run_waits_until_the_one_before_is_over(tmp_path
         await begun(workshop, "p1")
         await until(lambda: any(job.computed for job in agent.jobs.values()))
         await asyncio.sleep(0.3)
-        assert (workshop.news("p2"), set(agent.jobs)) == ([], {("p1", 1)})
+        assert (workshop.news("p2"), set(agent.jobs)) == ([], {("t", "p1", 1)})
         assert (await workshop.house.ended("p2")).outcome == "succeeded"
