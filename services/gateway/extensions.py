@@ -97,20 +97,18 @@ class Extensions:
         workers = sorted(present(await self.archive.fleet()), key=lambda one: one.registered_at)
         keys = {pack.name: pack.page for one in workers for pack in one.packs if pack.page}
         if keys != self._keys:
-            self._pages = {
-                key: page for key, page in self._pages.items() if key in set(keys.values())
-            }
+            pages: dict[str, Page] = {}
             for key in keys.values():
-                if key not in self._pages:
-                    self._pages[key] = await self._page(key)
-            self._keys = keys
+                pages[key] = self._pages.get(key) or await self._page(key, pages)
+            # Only once all are there: until then what was read last holds.
+            self._pages, self._keys = pages, keys
         self._read_at = self.clock()
 
-    async def _page(self, key: str) -> Page:
+    async def _page(self, key: str, others: Mapping[str, Page]) -> Page:
         """Return the page that lies there; one that cannot be read is told of and left out."""
         try:
             page = Page(await asyncio.to_thread(opened, await self.artifacts.get(key)))
-            if page.size + sum(one.size for one in self._pages.values()) > BYTES_MAX:
+            if page.size + sum(one.size for one in others.values()) > BYTES_MAX:
                 raise Refused("the pages of all packs are too large", bytes_maximum=BYTES_MAX)
         except Unavailable:
             raise

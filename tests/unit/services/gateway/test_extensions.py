@@ -161,3 +161,21 @@ async def test_the_newest_worker_s_page_counts_and_a_bad_one_leaves_the_others(b
     assert await found.scripts() == ["/extensions/same/new.js"]
     bench.archive.down = True
     assert await found.scripts() == ["/extensions/same/new.js"]
+
+
+async def test_while_the_storage_does_not_answer_what_was_read_last_is_served(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    await bench.worker("a", "same", zipped("old.js"))
+    found = bench.extensions()
+    assert await found.scripts() == ["/extensions/same/old.js"]
+    await bench.worker("b", "same", zipped("new.js"))
+
+    async def down(_key: str) -> bytes:
+        raise Unavailable("no storage")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.artifacts, "get", down)
+        assert await found.scripts() == ["/extensions/same/old.js"]
+        assert (await found.file("same", "old.js"))[0] == b"x" * 100
+    assert await found.scripts() == ["/extensions/same/new.js"]
