@@ -171,6 +171,7 @@ MODELS: Final = Doc(
 )
 
 STATUSES: Final = "pending|in_progress|completed|failed|cancelled"
+UUID: Final = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 JOBS: Final = Doc(
     "jobs",
     {
@@ -186,7 +187,7 @@ JOBS: Final = Doc(
         Param(
             "workflow_id",
             "Only those made from the document of this id.",
-            {"type": "string", "format": "uuid"},
+            {"type": "string", "pattern": f"^({UUID})?$"},
         ),
         Param("sort_by", "By what.", {"enum": ["created_at", "execution_duration"]}),
         Param("sort_order", "Which way.", {"enum": ["asc", "desc"]}),
