@@ -1,11 +1,11 @@
-"""UPSCALE_MODEL: networks that make pictures larger, compact (SRVGGNetCompact) or deep (RRDBNet)."""
+"""UPSCALE_MODEL: networks that make pictures larger: SRVGGNetCompact, RRDBNet, SPAN and SwinIR."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,14 @@ from libs.diffusion.loader.build import build
 from libs.diffusion.placement import Placement
 from libs.diffusion.residency import Resident
 from libs.diffusion.rrdb import RrdbNetwork, build_rrdb, is_rrdb
+from libs.diffusion.span import SpanNetwork, build_span, is_span
+from libs.diffusion.swin_ir import SwinNetwork, build_swin, is_swin
 from libs.diffusion.values import Picture
 
 CHANNELS = 3
 TILE_PIXELS = 512
+# What training scripts put before all names.
+PREFIXES: Final = ("params_ema.", "params.")
 
 
 class OnStep(Protocol):
@@ -60,11 +64,14 @@ class CompactNetwork(nn.Module):
         return functional.pixel_shuffle(hidden, self.factor) + larger
 
 
+Upscaler: TypeAlias = CompactNetwork | RrdbNetwork | SpanNetwork | SwinNetwork
+
+
 @dataclass(frozen=True)
 class UpscaleModel:
     """UPSCALE_MODEL: a network with a factor of its own."""
 
-    network: Resident[CompactNetwork | RrdbNetwork]
+    network: Resident[Upscaler]
     placement: Placement
 
     @torch.inference_mode()
@@ -133,8 +140,15 @@ def tiles_of(height: int, width: int, reach: int) -> Iterator[Tile]:
             yield Tile(rows, columns, _wider(rows, reach, height), _wider(columns, reach, width))
 
 
-def build_upscaler(tensors: Mapping[str, Tensor]) -> CompactNetwork | RrdbNetwork:
+def build_upscaler(tensors: Mapping[str, Tensor]) -> Upscaler:
     """Build whichever network the tensors are of; raise Refused if it is none that is known."""
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    if is_span(tensors):
+        return build_span(tensors)
+    if is_swin(tensors):
+        return build_swin(tensors)
     return build_rrdb(tensors) if is_rrdb(tensors) else build_compact(tensors)
 
 
@@ -143,7 +157,7 @@ def build_compact(tensors: Mapping[str, Tensor]) -> CompactNetwork:
     convolutions = [name for name, tensor in tensors.items() if tensor.ndim == 4]
     if "body.0.weight" not in tensors or not all(name.startswith("body.") for name in tensors):
         raise Refused(
-            "only upscalers of ESRGAN's kind (RRDBNet, SRVGGNetCompact) can be read",
+            "only upscalers of ESRGAN's kind (RRDBNet, SRVGGNetCompact), SPAN and SwinIR can be read",
             tensors=len(tensors),
         )
     last = max(convolutions, key=lambda name: int(name.split(".")[1]))

@@ -40,7 +40,7 @@ def pair(kind) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
     return known, lora, whole
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=["sd1", pytest.param("sdxl", marks=pytest.mark.long)])
 def house(request, tmp_path_factory) -> Any:
     folder = tmp_path_factory.mktemp("control-lora")
     files = zip(("model", "lora", "whole"), pair(request.param), strict=True)

@@ -27,9 +27,10 @@ FLUX = "double_blocks.0."
 
 
 def each(*ways) -> list[Any]:
-    """Return each layout for each kind of model; SDXL is large, and of the first one alone."""
+    """Return each layout for each kind of model; SDXL is large, and has the first one alone."""
     kinds = ("sd1", "sd3", "flux")
-    return [("sdxl", *ways[0]), *((kind, *one) for one in ways for kind in kinds)]
+    large = pytest.param("sdxl", *ways[0], marks=pytest.mark.long)
+    return [large, *((kind, *one) for one in ways for kind in kinds)]
 
 
 def files() -> dict[str, Any]:
