@@ -258,11 +258,6 @@ class Studio:
         self.hosts.add(urlsplit(request.url).hostname or "")
 
 
-def crowd() -> float:
-    """Say how many times slower the machine may be for what it does besides."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Run a browser until the end of the block."""
@@ -284,12 +279,3 @@ def lacking() -> str:
 def busy() -> float:
     """Say how many times slower the machine may be for what it does besides."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
-def visit(running: Browser, url: str) -> Studio:
-    """Return the editor in a window of its own that has been nowhere yet."""
-    page = running.new_page(viewport=VIEW, accept_downloads=True)
-    page.set_default_timeout(PATIENCE_MS)
-    studio = Studio(page, url)
-    studio.watch()
-    return studio

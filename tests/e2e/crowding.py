@@ -32,6 +32,7 @@ class Person:
     wire: CDPSession
     sockets: list[list[dict[str, Any]]] = field(default_factory=list)
     prompt_ids: list[str] = field(default_factory=list)
+    _earlier: frozenset[str] = frozenset()
     _errors_before: int = 0
 
     def watch(self) -> None:
@@ -46,6 +47,8 @@ class Person:
         while any(self.api.get("/queue").json().values()):
             self.studio.page.wait_for_timeout(LOOK_MS)
         self.sockets, self.prompt_ids = [[]], []
+        # The last words of what is over may still be on their way.
+        self._earlier = frozenset(self.api.get("/history").json())
 
     def run(self) -> str:
         """Press Run; return the id of the prompt that the editor handed in."""
@@ -96,7 +99,11 @@ class Person:
 
     def faults(self) -> tuple[list[str], list[str]]:
         """Return what was heard of others, and what was not heard as it was."""
-        return faults(self.sockets, self.prompt_ids, self.api)
+        sockets = [
+            [frame for frame in frames if frame["data"].get("prompt_id") not in self._earlier]
+            for frames in self.sockets
+        ]
+        return faults(sockets, self.prompt_ids, self.api)
 
     def _hear(self, event: dict[str, Any]) -> None:
         if event["response"]["opcode"] == TEXT:
