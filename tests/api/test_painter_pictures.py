@@ -88,3 +88,22 @@ def test_a_masked_part_alone_is_painted_anew(painter: httpx.Client):
     left, right = (0, 0, 120, 256), (136, 0, 256, 256)
     assert before.crop(left).tobytes() == after.crop(left).tobytes()
     assert before.crop(right).tobytes() != after.crop(right).tobytes()
+
+
+@pytest.mark.covers("R239", "R240", "R249")
+def test_what_is_followed_is_seen_for_what_it_is_said_to_cost(painter: httpx.Client):
+    picture = io.BytesIO()
+    drawn = Image.new("RGB", (128, 96), "black")
+    drawn.paste("white", (32, 24, 96, 72))
+    drawn.save(picture, "PNG")
+    kept = painter.post("/api/uploads", files={"image": ("a.png", picture.getvalue())}).json()
+    asked = {"control_image": kept["image"], "control_type": "canny"}
+    shown = painter.post("/api/control-maps", json=asked).json()
+    assert (shown["status"], shown["error"]) == ("succeeded", None)
+    price = painter.get("/api/options").json()["control_map"]
+    assert shown["cost_credits"] == price["cost_credits"]
+    with Image.open(io.BytesIO(painter.get(shown["image"]).content)) as png:
+        levels = png.convert("L").histogram()
+    # Thin white lines on black: the edges of the square.
+    assert levels[0] > sum(levels[1:]) > 0
+    assert painter.post("/api/control-maps", json=asked).json() == shown
