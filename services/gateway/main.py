@@ -62,6 +62,7 @@ from services.gateway.telling import Telling
 from services.gateway.withdrawal import Withdrawals
 
 TITLE = "Hanzo Studio"
+SHARED = "extensions"
 
 
 def build(resources: Resources, settings: GatewaySettings | None = None) -> Service:
@@ -171,6 +172,7 @@ def build_app(gateway: Gateway) -> FastAPI:
     )
     # Before all others: whoever opens the editor asks for hundreds of these files at once.
     _add_folders(app, gateway.editor, lasting=True)
+    _add_own_extensions(app, gateway.editor)
     add_routes(app, [route for part in parts for route in part.routes()])
     SocketRoute(gateway).add_to(app)
     _add_editor(app, gateway.editor)
@@ -195,6 +197,14 @@ def _add_folders(app: FastAPI, editor: Editor | None, *, lasting: bool) -> None:
     for folder in editor.folders:
         if (folder == LASTING_FOLDER) is lasting:
             app.mount(f"/{folder}", EditorFiles(editor.root / folder))
+
+
+def _add_own_extensions(app: FastAPI, editor: Editor | None) -> None:
+    """Serve the editor's own scripts, which lie among those of node packs."""
+    root = editor.root / SHARED if editor is not None else None
+    for path in sorted(root.iterdir()) if root is not None and root.is_dir() else ():
+        if path.is_dir():
+            app.mount(f"/{SHARED}/{path.name}", EditorFiles(path))
 
 
 async def _editor_file(editor: Editor, name: str, _request: Request) -> Response:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from libs.artifacts.keys import pages_key
 from libs.events.base import SYSTEM_TENANT
 from libs.events.worker import NodePack, NodePacksListed, WorkerRegistered
 from libs.nodes.packs.pages import bundled
+from services.gateway.editor import installed
 from tests.integration.gateway.house import House, eventually
 
 PAGE = Path(__file__).resolve().parents[2] / "data/paged_packs/paged_pack/js"
@@ -53,3 +56,12 @@ async def test_packs_are_listed_and_their_scripts_are_served(house: House):
     assert (again.status_code, again.content) == (304, b"")
     for path in ("secrets.py", "..%2Fsecrets.py", "%2Fetc%2Fpasswd", "lib"):
         assert (await house.http.get(f"/extensions/paged/{path}")).status_code == 404
+
+
+@pytest.mark.skipif(installed() is None, reason="the extra `editor` is not installed")
+async def test_the_editor_s_own_scripts_lie_among_those_of_packs(house: House):
+    editor = installed()
+    assert editor is not None
+    name = next((editor.root / "extensions/core").glob("*.js")).name
+    answer = await house.http.get(f"/extensions/core/{name}")
+    assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
