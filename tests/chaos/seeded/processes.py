@@ -28,6 +28,8 @@ class Ground:
     database: Database = field(default_factory=Database)
     vault: OpenVault = field(default_factory=OpenVault)
     nude: set[str] = field(default_factory=set)
+    # How many runs a worker executes beside each other.
+    runs_at_once: int = 1
     tale: list[str] = field(default_factory=list)
 
     def tell(self, what: str) -> None:

@@ -222,7 +222,12 @@ def worker(reach: Reach) -> Program:
         shelf=NoShelf(),
         engine=cast("Any", engine),
         folder=cast("Any", NoModels()),
-        settings=WorkerSettings(slot=slot, scan_seconds=60.0),
+        settings=WorkerSettings(
+            slot=slot,
+            scan_seconds=60.0,
+            batch=reach.ground.runs_at_once,
+            profile="fast" if reach.ground.runs_at_once > 1 else "exact",
+        ),
         now=clock.now,
         heartbeat_seconds=2.0,
         drain_seconds=5.0,

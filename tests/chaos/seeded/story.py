@@ -88,6 +88,7 @@ class Story:
         """Let it happen: a storm, calm, and nothing left to do."""
         world = RestlessWorld(self.weather)
         ground = Ground(world, MemoryArtifacts())
+        ground.runs_at_once = Random(f"{self.seed} workers").choice((1, 4))
         self._populate(ground)
         wanted = wishes(Random(f"{self.seed} wishes"), self.dice.randint(12, 24), STORM_SECONDS)
         ground.nude.update(w.known_id for w in wanted if w.known_id and self.dice.random() < 0.2)
