@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# Several processes share the cores, each with one thread for its arrays: threads that wait for
+# each other's cores made tests three times as slow. Read when torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
