@@ -61,7 +61,7 @@ BOTH = (
 ODD_IDS = ("123:45", "a.b", "x[0]", "ü")
 LABELS = ("text/plain", "application/x-www-form-urlencoded", "application/json", "")
 # ComfyUI has these in one place only, or they are ours.
-UNDER_API_ONLY = ("/jobs", "/workflows", "/v2/jobs", "/v2/assets", "/account")
+UNDER_API_ONLY = ("/jobs", "/workflows", "/v2/jobs", "/v2/assets", "/account", "/node_packs")
 BARE_ONLY = (
     "/internal/",
     "/docs/",

@@ -53,7 +53,7 @@ def test_the_home_has_a_folder_for_each_kind_of_weights(tmp_path: Path) -> None:
     models = {folder.name for folder in (laid_out / "models").iterdir()}
     assert models == {
         *("checkpoints", "loras", "controlnet", "vae", "clip", "upscale", "unet"),
-        *("clip_vision", "embeddings", "ipadapter", "motion"),
+        *("clip_vision", "embeddings", "ipadapter", "motion", "style_models"),
     }
     assert (laid_out / "node_packs").is_dir()
     assert stat.S_IMODE((laid_out / "run").stat().st_mode) == 0o700
