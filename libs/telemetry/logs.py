@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping, MutableMapping
 from types import TracebackType
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -36,7 +36,7 @@ def set_up_logs(
 ) -> None:
     """Configure logging once per process; every line says which `service` wrote it."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    sink = sink or sys.stderr
+    sink = sink or cast("TextIO", _StandardError())
     as_lines = form == "lines" or (form == "auto" and sink.isatty())
     finish = _Finish(Redaction(secrets), as_lines=as_lines, colours=sink.isatty())
     ours: list[Processor] = [
@@ -63,6 +63,19 @@ def set_up_logs(
     _take_over_libraries()
     sys.excepthook = _say_why_the_process_ends
     threading.excepthook = _say_why_a_thread_ended
+
+
+class _StandardError:
+    """Standard error as it is when a line is written; one that was replaced may be closed."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
 
 
 def name_worker(worker_id: str) -> None:

@@ -244,3 +244,18 @@ def test_the_memory_of_lines_is_bounded_and_goes_on_from_a_line():
         recent.add(text)
     assert [line.text for line in recent.after()] == ["two", "three"]
     assert [line.text for line in recent.after(2)] == ["three"]
+
+
+def test_lines_follow_standard_error_when_it_is_replaced(monkeypatch):
+    first = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", first)
+    set_up_logs("validator")
+    log = structlog.get_logger()
+    log.info("before")
+    first.close()
+    second = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", second)
+    log.info("after")
+    logging.getLogger("uvicorn").warning("from a library")
+    assert '"event": "after"' in second.getvalue()
+    assert "from a library" in second.getvalue()
