@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 SUBJECT_PREFIX = "evt.v1"
 SYSTEM_TENANT = "_sys"
+# Tenant and prompt id: another tenant may have chosen the same id.
+PromptKey: TypeAlias = tuple[str, str]
 
 
 class Wire(BaseModel):

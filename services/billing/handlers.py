@@ -7,13 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from libs.core.errors import Poisoned
 from libs.core.money import MICROS_PER_CREDIT
 from libs.decider import ColdStart, Folds, Journal, transact
-from libs.events.base import subject
+from libs.events.base import PromptKey, subject
 from libs.events.envelope import Recorded
 from libs.events.prompt import PromptSubmitted
 from libs.events.run import RunEnded, RunRefused
@@ -30,8 +29,6 @@ from services.billing.domain.ledger import (
 from services.billing.domain.pricing import PRICE_VERSION, price
 
 ACCOUNTS_REMEMBERED_MAX = 10_000
-# A prompt is known by tenant and id: another tenant may have chosen the same id.
-Key: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Billing:
     now: Callable[[], datetime]
     welcome_credits: int
     folds: Folds[Account] = field(default_factory=Folds)
-    accounts: OrderedDict[Key, str] = field(default_factory=OrderedDict)
+    accounts: OrderedDict[PromptKey, str] = field(default_factory=OrderedDict)
     turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def on_prompt_validated(self, recorded: Recorded[PromptValidated]) -> None:
@@ -117,7 +114,7 @@ class Billing:
                 return recorded.event.account
         raise Poisoned("a run ended that was never submitted", prompt_id=prompt_id)
 
-    def _remember(self, key: Key, account: str) -> None:
+    def _remember(self, key: PromptKey, account: str) -> None:
         self.accounts[key] = account
         while len(self.accounts) > ACCOUNTS_REMEMBERED_MAX:
             self.accounts.popitem(last=False)

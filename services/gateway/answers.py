@@ -6,10 +6,9 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from libs.events.base import Sealed
+from libs.events.base import PromptKey, Sealed
 from libs.events.run import RunRefused
 from libs.events.verdict import PromptRejected
-from services.gateway.domain.queue import Key
 from services.gateway.domain.story import Story
 
 ANSWERS_MAX = 10_000
@@ -48,10 +47,10 @@ def answer_of(story: Story, position: int) -> Answer | None:
 class Answers:
     """Answers of late, for those who ask again, and those who still wait for one."""
 
-    _given: OrderedDict[Key, Answer] = field(default_factory=OrderedDict)
-    _waiting: dict[Key, list[asyncio.Future[Answer]]] = field(default_factory=dict)
+    _given: OrderedDict[PromptKey, Answer] = field(default_factory=OrderedDict)
+    _waiting: dict[PromptKey, list[asyncio.Future[Answer]]] = field(default_factory=dict)
 
-    def give(self, key: Key, answer: Answer) -> None:
+    def give(self, key: PromptKey, answer: Answer) -> None:
         """Answer all who wait for `key`; the first answer stays."""
         if key in self._given:
             return
@@ -62,11 +61,11 @@ class Answers:
             if not waiting.done():
                 waiting.set_result(answer)
 
-    def known(self, key: Key) -> Answer | None:
+    def known(self, key: PromptKey) -> Answer | None:
         """Return the answer if it was given."""
         return self._given.get(key)
 
-    async def wait(self, key: Key, seconds: float) -> Answer | None:
+    async def wait(self, key: PromptKey, seconds: float) -> Answer | None:
         """Return the answer as soon as it is given, None when it is not given in time."""
         if (answer := self._given.get(key)) is not None:
             return answer

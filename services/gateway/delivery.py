@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from libs.bus.identity import utc_now
-from libs.events.base import Event
+from libs.events.base import Event, PromptKey
 from libs.events.envelope import Recorded
 from libs.telemetry import tracing
 from services.gateway import metrics
-from services.gateway.domain.queue import Key
 from services.gateway.domain.story import Story
 
 
@@ -21,9 +20,9 @@ class Deliveries:
     """The ends that were heard of and are not told yet."""
 
     now: Callable[[], datetime] = utc_now
-    _heard: dict[Key, tuple[str, int]] = field(default_factory=dict)
+    _heard: dict[PromptKey, tuple[str, int]] = field(default_factory=dict)
 
-    def begin(self, key: Key, recorded: Recorded[Event]) -> None:
+    def begin(self, key: PromptKey, recorded: Recorded[Event]) -> None:
         """Hear of an end; it waits until the recorder has committed it."""
         if tracing.recording(recorded.traceparent):
             self._heard[key] = (recorded.traceparent, time.time_ns())

@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 
 from libs.core.errors import Unavailable
 from libs.core.jsonvalue import JsonObject
+from libs.events.base import PromptKey
 from services.gateway.away import Away, Places
 from services.gateway.domain.frames import Frame, status
-from services.gateway.domain.queue import Key
 from services.gateway.domain.story import Owner
 
 # Every prompt changes the count that all of its tenant's clients see, so what is told would grow
@@ -122,7 +122,7 @@ class Hub:
     _unsaid: set[str] = field(default_factory=set)
     _sockets: dict[Owner, dict[str, Socket]] = field(default_factory=dict)
     _owners: dict[str, set[Owner]] = field(default_factory=dict)
-    _listeners: dict[Key, set[Listener]] = field(default_factory=dict)
+    _listeners: dict[PromptKey, set[Listener]] = field(default_factory=dict)
     _count: int = 0
 
     def __len__(self) -> int:
@@ -169,7 +169,7 @@ class Hub:
             for frame in frames:
                 socket.tell(frame)
 
-    def listen(self, key: Key) -> Listener:
+    def listen(self, key: PromptKey) -> Listener:
         """Let someone follow a prompt."""
         if self._count >= self.sockets_max:
             raise Unavailable("too many open sockets", limit=self.sockets_max)
@@ -178,7 +178,7 @@ class Hub:
         self._count += 1
         return listener
 
-    def quit(self, key: Key, listener: Listener) -> None:
+    def quit(self, key: PromptKey, listener: Listener) -> None:
         """Forget who followed a prompt."""
         self._count -= 1
         listeners = self._listeners.get(key, set())
@@ -186,7 +186,7 @@ class Hub:
         if not listeners:
             self._listeners.pop(key, None)
 
-    def tell_listeners(self, key: Key, frames: Iterable[Frame]) -> None:
+    def tell_listeners(self, key: PromptKey, frames: Iterable[Frame]) -> None:
         """Send frames to all who follow a prompt."""
         listeners = self._listeners.get(key, ())
         for frame in frames if listeners else ():

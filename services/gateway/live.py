@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from libs.bus.base import EVENTS_STREAM, Bus
 from libs.core.errors import Unavailable
-from libs.events.base import Event
+from libs.events.base import Event, PromptKey
 from libs.events.envelope import Recorded
 from libs.events.run import LeaseExpired, LeaseGranted, RunEnded, RunQueued, RunRefused
 from libs.events.signals import RECORDED_SUBJECT, Committed, Progress, progress_subject
@@ -20,7 +20,7 @@ from services.gateway.answers import Answers, answer_of
 from services.gateway.archive import Archive
 from services.gateway.delivery import Deliveries
 from services.gateway.domain.frames import Frame
-from services.gateway.domain.queue import Key, Queue
+from services.gateway.domain.queue import Queue
 from services.gateway.domain.story import Story
 from services.gateway.hub import Hub
 from services.gateway.rendering import for_client
@@ -137,7 +137,7 @@ class Live:
         """Say whether the queue is known."""
         return self._caught_up.is_set()
 
-    async def gone(self, keys: Collection[Key], seconds: float) -> bool:
+    async def gone(self, keys: Collection[PromptKey], seconds: float) -> bool:
         """Wait until none of `keys` is open any more; say whether that came true in time."""
         return await self._until(lambda: all(self.queue.get(*key) is None for key in keys), seconds)
 

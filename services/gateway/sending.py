@@ -12,10 +12,10 @@ from typing import Final
 import structlog
 
 from libs.core.errors import StudioError
+from libs.events.base import PromptKey
 from libs.events.execution import NodeFinished
 from libs.events.moderation import OutputReleased
 from services.gateway.domain.frames import executing
-from services.gateway.domain.queue import Key
 from services.gateway.domain.story import Story
 from services.gateway.hub import Hub
 
@@ -33,15 +33,17 @@ class Sending:
 
     hub: Hub
     read: Callable[[str], Awaitable[bytes]]
-    _nodes: dict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
-    _last: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
+    _nodes: dict[PromptKey, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _last: dict[PromptKey, asyncio.Task[None]] = field(default_factory=dict)
 
-    def hear(self, key: Key, event: NodeFinished) -> None:
+    def hear(self, key: PromptKey, event: NodeFinished) -> None:
         """Hear of a node that finished, before its files are released."""
         if event.node_type == SENT:
             self._nodes[key].add(event.node_id)
 
-    def send(self, key: Key, story: Story, event: OutputReleased) -> asyncio.Task[None] | None:
+    def send(
+        self, key: PromptKey, story: Story, event: OutputReleased
+    ) -> asyncio.Task[None] | None:
         """Begin to send a released picture, behind those that are being sent; None if it is not."""
         if event.node_id not in self._nodes.get(key, ()):
             return None
@@ -49,7 +51,7 @@ class Sending:
         self._last[key] = task
         return task
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: PromptKey) -> None:
         """Forget a prompt that is over."""
         self._nodes.pop(key, None)
         self._last.pop(key, None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from libs.core.jsonvalue import JsonObject
-from libs.events.base import Event
+from libs.events.base import Event, PromptKey
 from libs.events.envelope import Recorded
 from libs.events.execution import (
     ExecutionFailed,
@@ -24,7 +24,6 @@ from libs.events.run import RunEnded
 from libs.events.signals import Progress
 from services.gateway.domain.frames import Frame
 from services.gateway.domain.lifecycle import Began, Lifecycle, Over, Placed, place_of
-from services.gateway.domain.queue import Key
 from services.gateway.domain.sequence import Finished, Passed, Sequence, Started
 from services.gateway.domain.story import Owner, Story
 from services.gateway.hub import Hub
@@ -64,11 +63,11 @@ class Telling:
     on_end: Callable[[Story, list[Frame]], None] = field(default=lambda _story, _told: None)
     heard_seq: int = 0
     recorded_seq: int = 0
-    _lives: dict[Key, Lifecycle] = field(default_factory=dict)
-    _sequences: dict[Key, Sequence] = field(default_factory=dict)
+    _lives: dict[PromptKey, Lifecycle] = field(default_factory=dict)
+    _sequences: dict[PromptKey, Sequence] = field(default_factory=dict)
     _lanes: dict[LaneKey, deque[Pending]] = field(default_factory=dict)
     _releases: deque[tuple[int, Story, OutputReleased]] = field(default_factory=deque)
-    _sendings: dict[Key, set[asyncio.Task[None]]] = field(default_factory=dict)
+    _sendings: dict[PromptKey, set[asyncio.Task[None]]] = field(default_factory=dict)
 
     def hear(self, story: Story, recorded: Recorded[Event]) -> None:
         """Take an event of a prompt in and tell what became ready."""
@@ -243,7 +242,7 @@ class Telling:
         self._pump(_lane(pending.story))
 
 
-def _key(story: Story) -> Key:
+def _key(story: Story) -> PromptKey:
     return (story.tenant, story.prompt_id)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from libs import glb
 from libs.artifacts.base import Artifacts
 from libs.artifacts.keys import output_key
 from libs.core.errors import Poisoned
 from libs.decider import Folds, Journal, transact
-from libs.events.base import subject
+from libs.events.base import PromptKey, subject
 from libs.events.envelope import Recorded
 from libs.events.execution import NodeFinished, Output
 from libs.events.prompt import PromptSubmitted
@@ -28,8 +27,6 @@ SEEN = ("image/", "video/", glb.MIME)
 USERS_REMEMBERED_MAX = 10_000
 # Each may hold 64 KiB of sealed workflow, so only those that wait for their verdict are kept.
 SUBMISSIONS_KEPT_MAX = 256
-# A prompt is known by tenant and id: another tenant may have chosen the same id.
-Key: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,8 @@ class Moderation:
     blocklist: Blocklist
     thresholds: Mapping[str, float]
     folds: Folds[Moderated] = field(default_factory=Folds)
-    users: OrderedDict[Key, str] = field(default_factory=OrderedDict)
-    submissions: OrderedDict[Key, PromptSubmitted] = field(default_factory=OrderedDict)
+    users: OrderedDict[PromptKey, str] = field(default_factory=OrderedDict)
+    submissions: OrderedDict[PromptKey, PromptSubmitted] = field(default_factory=OrderedDict)
 
     async def on_prompt_submitted(self, recorded: Recorded[PromptSubmitted]) -> None:
         """Keep the submission at hand until its verdict, which comes soon."""

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.bus.base import Bus
-from libs.events.base import Event, PromptScoped
+from libs.events.base import Event, PromptKey, PromptScoped
 from libs.events.envelope import Recorded, read
 from libs.store.engine import writing
 from libs.store.readmodels import checkpoint, event_log, outputs, prompts
@@ -23,7 +23,6 @@ from libs.store.readmodels.prompts import PromptRow
 from libs.store.text import without_nul
 from services.recorder.domain.public import PUBLIC_EVENTS, public_event
 
-PromptKey = tuple[str, str]
 PUBLISHER_LOCK: Final = 0x48414E5A4F03
 TRY_LOCK: Final = text("SELECT pg_try_advisory_xact_lock(:lock)")
 TYPES: Final = tuple(event.__name__ for event in PUBLIC_EVENTS)

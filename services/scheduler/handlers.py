@@ -12,7 +12,7 @@ import structlog
 from libs.bus.base import Bus
 from libs.core.errors import StudioError, Unavailable
 from libs.events.asks import LeaseAnswer
-from libs.events.base import Event
+from libs.events.base import Event, PromptKey
 from libs.events.envelope import Cause, Recorded
 from libs.events.run import LeaseExpired
 from libs.events.signals import Heartbeat, Stop, control_subject
@@ -33,7 +33,7 @@ from services.scheduler.domain.run import (
     QueueRun,
     RefuseRun,
 )
-from services.scheduler.domain.story import Key, Story
+from services.scheduler.domain.story import Story
 from services.scheduler.numbers import Numbers
 from services.scheduler.settings import SchedulerSettings
 
@@ -63,10 +63,10 @@ class Scheduler:
     position: int = 0
     current: bool = False
 
-    _busy: set[Key] = field(default_factory=set)
-    _again: set[Key] = field(default_factory=set)
-    _told: dict[tuple[Key, int], datetime] = field(default_factory=dict)
-    _unfit: dict[Key, datetime] = field(default_factory=dict)
+    _busy: set[PromptKey] = field(default_factory=set)
+    _again: set[PromptKey] = field(default_factory=set)
+    _told: dict[tuple[PromptKey, int], datetime] = field(default_factory=dict)
+    _unfit: dict[PromptKey, datetime] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -168,7 +168,7 @@ class Scheduler:
         self._told = {who: at for who, at in self._told.items() if who[0] in self.board.stories}
         offers = self.board.fleet.known_offers(now)
         found: dict[tuple[tuple[str, ...], int, tuple[str, ...]], str] = {}
-        unfit: dict[Key, datetime] = {}
+        unfit: dict[PromptKey, datetime] = {}
         for waiting in list(self.board.room):
             self.look_at(waiting.key)
             wants = (waiting.needs, waiting.vram_mib, waiting.engines)
@@ -187,7 +187,7 @@ class Scheduler:
 
     # Doing what a story asks for.
 
-    def look_at(self, key: Key) -> None:
+    def look_at(self, key: PromptKey) -> None:
         """Do, in the background, what the story of the prompt asks for."""
         story = self.board.stories.get(key)
         if not self.leading or story is None or key in self._busy:
@@ -208,7 +208,7 @@ class Scheduler:
                 return None
         return decision
 
-    async def _drive(self, key: Key) -> None:
+    async def _drive(self, key: PromptKey) -> None:
         try:
             while (story := self.board.stories.get(key)) is not None:
                 decision = self._decide(story)

@@ -6,14 +6,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-from libs.events.base import Event, PromptScoped
+from libs.events.base import Event, PromptKey, PromptScoped
 from libs.events.envelope import Recorded
 from libs.events.prompt import PromptSubmitted
 from libs.events.run import RunQueued, RunRefused
 from services.gateway.domain.story import Owner, Story, begin, evolve
 
-# A prompt is known by tenant and id: another tenant may well have chosen the same id.
-Key = tuple[str, str]
 UNANSWERED_MAX = 50_000
 
 
@@ -21,9 +19,9 @@ class Queue:
     """Stories of open prompts; one that waits for its verdict is known but not yet counted."""
 
     def __init__(self) -> None:
-        self._stories: dict[Key, Story] = {}
-        self._unanswered: OrderedDict[Key, None] = OrderedDict()
-        self._accepted: dict[Owner, dict[Key, int]] = {}
+        self._stories: dict[PromptKey, Story] = {}
+        self._unanswered: OrderedDict[PromptKey, None] = OrderedDict()
+        self._accepted: dict[Owner, dict[PromptKey, int]] = {}
         self._depth: dict[str, int] = {}
 
     def get(self, tenant: str, prompt_id: str) -> Story | None:
@@ -97,7 +95,7 @@ class Queue:
         if not mine:
             self._accepted.pop(story.owner, None)
 
-    def _begin(self, key: Key, recorded: Recorded[Event]) -> Story:
+    def _begin(self, key: PromptKey, recorded: Recorded[Event]) -> Story:
         story = begin(cast("Recorded[PromptSubmitted]", recorded))
         self._stories[key] = story
         self._depth[story.tenant] = self._depth.get(story.tenant, 0) + 1
@@ -107,5 +105,5 @@ class Queue:
         return story
 
     def _of(self, owner: Owner) -> Iterator[Story]:
-        keys: Iterable[Key] = self._accepted.get(owner, ())
+        keys: Iterable[PromptKey] = self._accepted.get(owner, ())
         return (self._stories[key] for key in keys)

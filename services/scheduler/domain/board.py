@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from libs.events.asks import LeaseAnswer
-from libs.events.base import Event, Unreadable
+from libs.events.base import Event, PromptKey, Unreadable
 from libs.events.envelope import Cause, Recorded
 from libs.events.prompt import PromptSubmitted
 from libs.events.run import LeaseGranted, RunEvent, RunQueued
 from libs.events.verdict import PromptValidated
 from services.scheduler.domain.fleet import Fleet
 from services.scheduler.domain.matching import Waiting, WaitingRoom
-from services.scheduler.domain.story import Key, Story, evolve
+from services.scheduler.domain.story import Story, evolve
 
 
 @dataclass
@@ -25,15 +25,15 @@ class Board:
     """
 
     fleet: Fleet
-    stories: dict[Key, Story] = field(default_factory=dict)
+    stories: dict[PromptKey, Story] = field(default_factory=dict)
     room: WaitingRoom = field(default_factory=WaitingRoom)
-    holders: dict[str, dict[Key, None]] = field(default_factory=dict)
-    causes: dict[Key, Cause] = field(default_factory=dict)
-    grants: dict[Key, Recorded[Event]] = field(default_factory=dict)
-    granting: set[Key] = field(default_factory=set)
+    holders: dict[str, dict[PromptKey, None]] = field(default_factory=dict)
+    causes: dict[PromptKey, Cause] = field(default_factory=dict)
+    grants: dict[PromptKey, Recorded[Event]] = field(default_factory=dict)
+    granting: set[PromptKey] = field(default_factory=set)
     number_seen: int = 0
 
-    def apply(self, recorded: Recorded[Event]) -> tuple[Key, ...]:
+    def apply(self, recorded: Recorded[Event]) -> tuple[PromptKey, ...]:
         """Take in one event; return the prompts about which something may have to be done."""
         slot = self.fleet.evolve(recorded.event)
         if slot:
@@ -72,17 +72,17 @@ class Board:
             self.drop(key)
 
     @property
-    def leased(self) -> tuple[Key, ...]:
+    def leased(self) -> tuple[PromptKey, ...]:
         """Return the runs that some worker holds."""
         return tuple(key for held in self.holders.values() for key in held)
 
-    def drop(self, key: Key) -> None:
+    def drop(self, key: PromptKey) -> None:
         """Forget a prompt."""
         self.stories.pop(key, None)
         self.causes.pop(key, None)
         self.grants.pop(key, None)
 
-    def answer(self, key: Key) -> LeaseAnswer:
+    def answer(self, key: PromptKey) -> LeaseAnswer:
         """Return the lease of the prompt with all that its worker needs."""
         story, granted = self.stories.get(key), self.grants.get(key)
         if story is None or granted is None or not isinstance(granted.event, LeaseGranted):
@@ -98,7 +98,7 @@ class Board:
             causation_id=granted.event_id,
         )
 
-    def _take_from(self, worker_id: str, key: Key) -> None:
+    def _take_from(self, worker_id: str, key: PromptKey) -> None:
         held = self.holders[worker_id]
         del held[key]
         if not held:
@@ -112,7 +112,7 @@ class Board:
         if kind == RunEvent.kind and story is not None and recorded.seq > story.run_seq:
             self.stories[key] = replace(story, run_seq=recorded.seq)
 
-    def _story(self, key: Key, recorded: Recorded[Event]) -> Story | None:
+    def _story(self, key: PromptKey, recorded: Recorded[Event]) -> Story | None:
         """Return the prompt's story so far; only its submission opens one."""
         story = self.stories.get(key)
         if story is None and isinstance(recorded.event, PromptSubmitted):

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias
 
 from libs.events.asks import LeaseAsk
-from services.scheduler.domain.story import Key
+from libs.events.base import PromptKey
 
 HEAD_START_SECONDS: Final[Mapping[str, float]] = {
     "free": 0.0,
@@ -44,7 +44,7 @@ class Waiting:
     priority: float | None = None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PromptKey:
         """Return what it is known by."""
         return (self.tenant, self.prompt_id)
 
@@ -157,14 +157,14 @@ class WaitingRoom:
     """All runs that wait, and whose turn it is; a value of this process, rebuilt from events."""
 
     _lines: dict[str, dict[str, _Line]] = field(default_factory=dict)
-    _known: dict[Key, Waiting] = field(default_factory=dict)
+    _known: dict[PromptKey, Waiting] = field(default_factory=dict)
     _served: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    _overtaken: dict[Key, int] = field(default_factory=dict)
+    _overtaken: dict[PromptKey, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def __contains__(self, key: Key) -> bool:
+    def __contains__(self, key: PromptKey) -> bool:
         return key in self._known
 
     def __iter__(self) -> Iterator[Waiting]:
@@ -182,7 +182,7 @@ class WaitingRoom:
         line = self._lines.setdefault(waiting.tier, {}).setdefault(waiting.tenant, [])
         insort(line, (waiting.place, waiting), key=lambda entry: entry[0])
 
-    def remove(self, key: Key) -> None:
+    def remove(self, key: PromptKey) -> None:
         """Take a run out, whatever the reason."""
         waiting = self._known.pop(key, None)
         if waiting is None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from libs.events.base import Event
+from libs.events.base import Event, PromptKey
 from libs.events.execution import (
     ExecutionFailed,
     ExecutionFinished,
@@ -25,8 +25,6 @@ from libs.events.verdict import PromptRejected, PromptValidated
 from services.scheduler.domain import run
 from services.scheduler.domain.run import Run
 
-# A prompt is known by tenant and id: another tenant may have chosen the same id.
-Key: TypeAlias = tuple[str, str]
 Place: TypeAlias = tuple[str, int]
 News: TypeAlias = Literal["none", "running", "finished", "failed", "interrupted"]
 
@@ -75,7 +73,7 @@ class Story:
     leased_at: datetime | None = None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PromptKey:
         """Return what it is known by."""
         return (self.tenant, self.prompt_id)
 

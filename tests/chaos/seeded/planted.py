@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 from libs.bus.lanes import Delivery, Failure, Lanes
-from libs.events.base import Event
+from libs.events.base import Event, PromptKey
 from libs.events.envelope import Recorded
 from libs.events.execution import ExecutionFinished
 from libs.events.run import RunEnded, RunRefused
@@ -19,7 +19,6 @@ from services.billing.domain.ledger import CaptureCredits
 from services.billing.handlers import Billing
 from services.gateway.admission import Admission
 from services.gateway.answers import Answer, Answers
-from services.gateway.domain.queue import Key
 from services.gpu_worker import outlet
 from services.gpu_worker.domain import execution
 from services.scheduler.desk import Desk
@@ -108,7 +107,7 @@ def cancelled_hold_is_forgotten() -> Iterator[None]:
 def second_submission_is_not_answered() -> Iterator[None]:
     """Answer only those who wait at the very moment when the answer is known."""
 
-    async def waits_for_news(answers: Answers, key: Key, seconds: float) -> Answer | None:
+    async def waits_for_news(answers: Answers, key: PromptKey, seconds: float) -> Answer | None:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         if answers.known(key) is None:
             answers._waiting.setdefault(key, []).append(future)
